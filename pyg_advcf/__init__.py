@@ -1,0 +1,28 @@
+r"""Adversarial and contrastive collaborative filtering on PyTorch Geometric."""
+from pyg_advcf import criteria, datasets, diagnostics, loader, methods, metrics, nn, ops
+from pyg_advcf import training, transforms
+from pyg_advcf.interactions import (
+    EDGE_TYPE,
+    Batch,
+    Embeddings,
+    as_graph,
+    degrees,
+    held_out,
+    interaction_data,
+    interaction_graph,
+    split_names,
+    validate,
+)
+from pyg_advcf.loader import InteractionLoader
+from pyg_advcf.metrics import evaluate
+from pyg_advcf.nn import MF, Cosine, Dot, LightGCN
+from pyg_advcf.training import MinMaxStep, Step, fit
+
+__version__ = '0.1.0'
+
+__all__ = [
+    'Batch', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader', 'LightGCN', 'MF',
+    'MinMaxStep', 'Step', 'as_graph', 'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate',
+    'fit', 'held_out', 'interaction_data', 'interaction_graph', 'loader', 'methods', 'metrics',
+    'nn', 'ops', 'split_names', 'training', 'transforms', 'validate'
+]

@@ -1,0 +1,11 @@
+r"""Losses as plain modules: ``criterion(pos [B], neg [B, N], batch) -> loss``."""
+from pyg_advcf.criteria import functional
+from pyg_advcf.criteria.advinfonce import AdvInfoNCE
+from pyg_advcf.criteria.bce import BCE
+from pyg_advcf.criteria.bpr import BPR
+from pyg_advcf.criteria.criterion import Criterion
+from pyg_advcf.criteria.infonce import FullInfoNCE, InBatchInfoNCE, InfoNCE
+from pyg_advcf.criteria.l2 import EmbeddingL2
+
+__all__ = ['AdvInfoNCE', 'BCE', 'BPR', 'Criterion', 'EmbeddingL2', 'FullInfoNCE',
+           'InBatchInfoNCE', 'InfoNCE', 'functional']

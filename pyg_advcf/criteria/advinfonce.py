@@ -1,0 +1,183 @@
+r"""AdvInfoNCE: InfoNCE with a learned hardness of every negative."""
+import math
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
+from pyg_advcf.criteria.hardness import (
+    EmbedHardness,
+    MLPHardness,
+    PopularityHardness,
+    RandomHardness,
+    UniformHardness,
+)
+from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.registry import CRITERIA
+
+HARDNESS = ('embed', 'mlp', 'reverse', 'random', 'uniform', 'popularity')
+
+
+def log_hardness(raw: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    r""":math:`\delta = \log(N p)`, :math:`p = \mathrm{softmax}(g)`: hardness of every negative.
+
+    Args:
+        raw: :math:`g`, ``[B, N]``.
+        mask: ``[B, N]``, ``False`` for negatives that do not count, in :math:`N` neither. Their
+            hardness is 0.
+
+    Returns:
+        :math:`\delta`, ``[B, N]``; the mean of :math:`e^\delta` over a row is 1.
+    """
+    if raw.dtype in (torch.float16, torch.bfloat16):
+        raw = raw.float()
+    if mask is None:
+        return F.log_softmax(raw, dim=1) + math.log(max(raw.size(1), 1))
+    log_p = F.log_softmax(finite(raw.masked_fill(~mask, float('-inf'))), dim=1)
+    count = mask.sum(1, keepdim=True).clamp(min=1)
+    return (log_p + count.log()).masked_fill(~mask, 0.)
+
+
+def advinfonce(
+    pos: Tensor,
+    neg: Tensor,
+    delta: Tensor,
+    k: float = 64.,
+    reduction: str = 'mean',
+) -> Tensor:
+    r"""AdvInfoNCE loss for given hardness ``delta [B, N]``; see :class:`AdvInfoNCE`."""
+    pos, neg = check_scores(pos, neg)
+    hard = torch.logsumexp(finite(neg + delta), dim=1) + math.log(k)
+    return reduce(F.softplus(hard - pos), reduction)
+
+
+@CRITERIA.register('advinfonce')
+class AdvInfoNCE(Criterion):
+    r"""Adversarial InfoNCE, `arXiv 2310.18700 <https://arxiv.org/abs/2310.18700>`_.
+
+    .. math::
+        L = \frac{1}{B} \sum_b -\log
+            \frac{e^{s^+_b}}{e^{s^+_b} + k \sum_j e^{\delta_{bj}} e^{s^-_{bj}}}, \qquad
+        \delta_{bj} = \log(N p_{bj}), \quad p_b = \mathrm{softmax}(g_b)
+
+    The recommender minimises :math:`L`, the hardness model maximises it (:meth:`adversary_loss`),
+    each with an optimizer of its own. A negative with :math:`\delta > 0` is held hard, one with
+    :math:`\delta < 0` a likely false negative.
+
+    Args:
+        num_users: Number of users.
+        num_items: Number of items.
+        dim: Width of the hardness tables, or of the features of ``'mlp'``.
+        k: :math:`k > 0`, stands in for the negatives that are not sampled. Note that
+            :math:`k > 1` alone adds the margin :math:`\ln k`: compare with ``'uniform'``.
+        hardness: ``'embed'`` (tables :math:`g = a_u \cdot b_j`), ``'mlp'`` (of the layer-0
+            embeddings), ``'reverse'`` (as ``'embed'``, but the adversary *minimises*),
+            ``'random'``, ``'uniform'`` (:math:`\delta = 0`) or ``'popularity'``.
+        popularity: Training degree of the items, for ``'popularity'``.
+        adversary_l2: Weight of :math:`\frac{1}{2B} \sum \|a_u\|^2 + \|b_j\|^2` over the rows of
+            the batch in the adversary's loss (``'embed'``, ``'reverse'``). 0 is published.
+        reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
+
+    Shapes:
+        ``pos [B]``, ``neg [B, N]`` and a :class:`~pyg_advcf.Batch` to a scalar.
+
+    Raises:
+        ValueError: If ``hardness`` or ``reduction`` is unknown, ``k`` is not above 0, or
+            ``popularity`` is missing.
+
+    Example:
+        >>> criterion = AdvInfoNCE(num_users=3, num_items=5, dim=8, k=1, hardness='uniform')
+        >>> batch = Batch(torch.tensor([0, 2]), torch.tensor([1, 1]),
+        ...               torch.tensor([[0, 3, 4], [2, 0, 4]]), torch.tensor([0, 5]))
+        >>> criterion(torch.zeros(2), torch.zeros(2, 3), batch)  # InfoNCE: ln 4
+        tensor(1.3863)
+    """
+    def __init__(
+        self,
+        num_users: int,
+        num_items: int,
+        dim: int = 64,
+        k: float = 64.,
+        hardness: str = 'embed',
+        popularity: Optional[Tensor] = None,
+        adversary_l2: float = 0.,
+        reduction: str = 'mean',
+    ) -> None:
+        super().__init__(reduction)
+        self.k = check_positive('k', k)
+        self.mode = check_name('hardness', hardness, HARDNESS)
+        self.adversary_l2 = check_positive('adversary_l2', adversary_l2, zero=True)
+        check_count('num_users', num_users)
+        check_count('num_items', num_items)
+        if hardness in ('embed', 'reverse'):
+            self.hardness = EmbedHardness(num_users, num_items, dim)
+        elif hardness == 'mlp':
+            self.hardness = MLPHardness(dim)
+        elif hardness == 'random':
+            self.hardness = RandomHardness()
+        elif hardness == 'uniform':
+            self.hardness = UniformHardness()
+        else:
+            if popularity is None or popularity.numel() != num_items:
+                raise ValueError(f"hardness 'popularity' needs 'popularity', the training degree "
+                                 f"of all {num_items} items: pyg_advcf.degrees(data)[1]")
+            self.hardness = PopularityHardness(popularity)
+
+    @property
+    def learns(self) -> bool:
+        r"""Whether the hardness model has parameters, and so an adversary to train."""
+        return any(True for _ in self.hardness.parameters())
+
+    def delta(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        r"""Hardness :math:`\delta` of the negatives of a batch, ``[B, N]``."""
+        return log_hardness(self.hardness(batch, x), batch.neg_mask)
+
+    def forward(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        batch: Optional[Batch] = None,
+        x: Optional[Embeddings] = None,
+        delta: Optional[Tensor] = None,
+    ) -> Tensor:
+        r"""Computes the loss.
+
+        Args:
+            pos: Scores of the positives, ``[B]``.
+            neg: Scores of the negatives, ``[B, N]``.
+            batch: The ids behind the scores.
+            x: Layer-0 embeddings, for ``'mlp'``.
+            delta: Hardness to use instead of the model's, for example detached.
+        """
+        if delta is None:
+            if batch is None:
+                raise ValueError("AdvInfoNCE needs 'batch', the ids whose hardness it learns: "
+                                 "call criterion(pos, neg, batch)")
+            delta = self.delta(batch, x)
+        return advinfonce(pos, neg, delta, self.k, self.reduction)
+
+    def adversary_loss(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        batch: Batch,
+        x: Optional[Embeddings] = None,
+        delta: Optional[Tensor] = None,
+    ) -> Tensor:
+        r"""What the adversary's optimizer *minimises*: :math:`-L`, or :math:`+L` if ``'reverse'``.
+
+        The scores are detached: no gradient reaches the recommender.
+        """
+        loss = self(pos.detach(), neg.detach(), batch, x, delta)
+        loss = loss if self.mode == 'reverse' else -loss
+        if self.adversary_l2 > 0. and isinstance(self.hardness, EmbedHardness):
+            rows = (self.hardness.user(batch.user), self.hardness.item(batch.neg_item.view(-1)))
+            penalty = sum(row.square().sum() for row in rows) / (2 * batch.user.numel())
+            loss = loss + self.adversary_l2 * penalty
+        return loss
+
+    def extra_repr(self) -> str:
+        return f"k={self.k:g}, hardness='{self.mode}'"

@@ -1,0 +1,98 @@
+r"""Hardness models of AdvInfoNCE: raw hardness ``g [B, N]`` of the negatives of a batch.
+
+A model is called as ``model(batch, x)``, where ``x`` holds the layer-0 tables for the models that
+look at them. What it returns goes through a softmax over the row's negatives.
+"""
+from typing import Optional
+
+import torch
+from torch import Tensor, nn
+
+from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.ops import sampled_product
+
+
+class EmbedHardness(nn.Module):
+    r""":math:`g_{uj} = a_u \cdot b_j` with tables of the adversary's own, Xavier-normal.
+
+    Args:
+        num_users: Number of users.
+        num_items: Number of items.
+        dim: Width of the tables; the paper uses the width of the recommender.
+    """
+    def __init__(self, num_users: int, num_items: int, dim: int) -> None:
+        super().__init__()
+        self.user = nn.Embedding(num_users, dim)
+        self.item = nn.Embedding(num_items, dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.xavier_normal_(self.user.weight)
+        nn.init.xavier_normal_(self.item.weight)
+
+    def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        if batch.neg_item.dim() == 1:
+            return self.user(batch.user) @ self.item(batch.neg_item).t()
+        return sampled_product(self.user(batch.user), self.item.weight, batch.neg_item)
+
+
+class MLPHardness(nn.Module):
+    r""":math:`g_{uj} = \phi_U(e_u) \cdot \phi_I(e_j)`, one linear layer and ReLU a side.
+
+    The features are the layer-0 tables of the recommender, detached, as in the authors' code.
+
+    Args:
+        dim: Width of the features.
+        hidden: Width of the product; 4 in the authors' code.
+    """
+    def __init__(self, dim: int, hidden: int = 4) -> None:
+        super().__init__()
+        self.user = nn.Linear(dim, hidden)
+        self.item = nn.Linear(dim, hidden)
+
+    def reset_parameters(self) -> None:
+        self.user.reset_parameters()
+        self.item.reset_parameters()
+
+    def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        if x is None:
+            raise ValueError("hardness 'mlp' needs the layer-0 embeddings: call "
+                             "criterion(pos, neg, batch, x=backbone.x)")
+        user = self.user(x.user.detach()[batch.user]).relu()
+        item = self.item(x.item.detach()).relu()
+        if batch.neg_item.dim() == 1:
+            return user @ item[batch.neg_item].t()
+        return sampled_product(user, item, batch.neg_item)
+
+
+class UniformHardness(nn.Module):
+    r""":math:`g = 0`: no adversary; what remains is the constant :math:`\ln k`."""
+    def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        return torch.zeros(batch.user.numel(), batch.neg_item.size(-1),
+                           device=batch.neg_item.device)
+
+
+class RandomHardness(nn.Module):
+    r""":math:`p = r / \sum r` with :math:`r \sim U(0, 1)`, drawn anew at every call."""
+    def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        r = torch.rand(batch.user.numel(), batch.neg_item.size(-1), device=batch.neg_item.device)
+        return r.clamp(min=torch.finfo(r.dtype).tiny).log()
+
+
+class PopularityHardness(nn.Module):
+    r""":math:`g_j = \mathrm{bucket}_j / (3 \max_k \mathrm{bucket}_k)`, the authors' control.
+
+    A bucket is the rank of an item's training degree among the distinct degrees.
+
+    Args:
+        popularity: Training degree of every item, ``[num_items]``.
+    """
+    def __init__(self, popularity: Tensor) -> None:
+        super().__init__()
+        bucket = torch.unique(popularity, return_inverse=True)[1]
+        self.register_buffer('bucket', bucket.float())
+
+    def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        bucket = self.bucket[batch.neg_item]
+        highest = bucket.amax(dim=-1, keepdim=True).clamp(min=1)
+        return (bucket / (3 * highest)).expand(batch.user.numel(), -1)

@@ -1,0 +1,42 @@
+r"""L2 regularisation of the embedding rows that a batch uses."""
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyg_advcf._checks import check_positive
+from pyg_advcf.interactions import Batch, Embeddings
+
+
+class EmbeddingL2(nn.Module):
+    r""":math:`\lambda \frac{1}{2B} \sum \|e^0\|^2` over the layer-0 rows of a batch.
+
+    Not Adam's ``weight_decay``, which also shrinks the rows that the batch does not use. A row
+    that occurs twice in the batch counts twice.
+
+    Args:
+        weight: :math:`\lambda \geq 0`: 1e-5 in AdvInfoNCE, 1e-4 in the LightGCN family.
+        negatives: Whether the rows of negatives count.
+
+    Raises:
+        ValueError: If ``weight`` is negative.
+
+    Example:
+        >>> import torch
+        >>> x = Embeddings(torch.ones(2, 4), torch.ones(3, 4))
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0], [1], [[2]], [0])))
+        >>> EmbeddingL2(1.)(x, batch)  # (4 + 4) / 2
+        tensor(4.)
+    """
+    def __init__(self, weight: float, negatives: bool = False) -> None:
+        super().__init__()
+        self.weight = check_positive('weight', weight, zero=True)
+        self.negatives = negatives
+
+    def forward(self, x: Embeddings, batch: Batch) -> Tensor:
+        rows = [F.embedding(batch.user, x.user), F.embedding(batch.item, x.item)]
+        if self.negatives:
+            rows.append(F.embedding(batch.neg_item, x.item))
+        total = sum(row.square().sum() for row in rows)
+        return total * (self.weight / (2 * max(batch.user.numel(), 1)))
+
+    def extra_repr(self) -> str:
+        return f'weight={self.weight}, negatives={self.negatives}'

@@ -1,0 +1,172 @@
+r"""User-item interactions as one :class:`~torch_geometric.data.HeteroData`, and what is read off it.
+
+The training graph is ``data['user', 'interacts', 'item'].edge_index``. The same edge type holds the
+held-out pairs: ``val_edge_label_index``, and ``test_edge_label_index`` or, for several test sets,
+``test_<name>_edge_label_index``. A *split* is named by what precedes ``_edge_label_index``.
+"""
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.data import HeteroData
+
+from pyg_advcf._checks import check_ids, check_name
+
+EDGE_TYPE = ('user', 'interacts', 'item')
+_SUFFIX = '_edge_label_index'
+
+
+class Embeddings(NamedTuple):
+    r"""What every backbone returns.
+
+    Attributes:
+        user: User embeddings, ``[num_users, D]``.
+        item: Item embeddings, ``[num_items, D]``.
+        layers: The ``(user, item)`` pairs of every propagation layer, from layer 0 on; empty for
+            backbones without layers.
+    """
+    user: Tensor
+    item: Tensor
+    layers: tuple[tuple[Tensor, Tensor], ...] = ()
+
+
+class Batch(NamedTuple):
+    r"""A mini-batch of interactions with negatives.
+
+    Attributes:
+        user: User ids, ``[B]``.
+        item: Ids of the positive items, ``[B]``.
+        neg_item: Ids of the negative items, ``[B, N]``; or ``[N]`` if all rows share them.
+        id: The interaction's column in ``edge_index``, ``[B]``: anything cached per interaction
+            survives shuffling.
+        neg_mask: ``[B, N]``, ``False`` where a shared negative must not count for its row (the
+            row's own positive, or another training item of its user).
+    """
+    user: Tensor
+    item: Tensor
+    neg_item: Tensor
+    id: Tensor
+    neg_mask: Optional[Tensor] = None
+
+    def to(self, device: torch.device) -> 'Batch':
+        r"""Moves all tensors to ``device``."""
+        return Batch(*(None if t is None else t.to(device) for t in self))
+
+
+def interaction_data(
+    edge_index: Tensor,
+    num_users: int,
+    num_items: int,
+    **splits: Tensor,
+) -> HeteroData:
+    r"""Builds and validates the :class:`~torch_geometric.data.HeteroData` of a set of interactions.
+
+    Args:
+        edge_index: Training pairs, ``[2, E]``, users in row 0.
+        num_users: Number of users.
+        num_items: Number of items.
+        **splits: Held-out pairs by split name, for example ``val=...``, ``test_ood=...``.
+
+    Raises:
+        ValueError: As :func:`validate`.
+
+    Example:
+        >>> data = interaction_data(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 3,
+        ...                         val=torch.tensor([[1], [2]]))
+        >>> split_names(data)
+        ['val']
+    """
+    data = HeteroData()
+    data['user'].num_nodes = num_users
+    data['item'].num_nodes = num_items
+    data[EDGE_TYPE].edge_index = edge_index
+    for name, pairs in splits.items():
+        data[EDGE_TYPE][name + _SUFFIX] = pairs
+    return validate(data)
+
+
+def split_names(data: HeteroData, prefix: str = '') -> list[str]:
+    r"""The names of the held-out splits, for example ``['val', 'test_iid', 'test_ood']``."""
+    return [key[:-len(_SUFFIX)] for key in data[EDGE_TYPE].keys()
+            if key.endswith(_SUFFIX) and key.startswith(prefix)]
+
+
+def held_out(data: HeteroData, split: str) -> Tensor:
+    r"""The held-out pairs of ``split``, ``[2, E]``.
+
+    Raises:
+        ValueError: If there is no such split, or if it is empty.
+    """
+    check_name('split', split, split_names(data))
+    pairs = data[EDGE_TYPE][split + _SUFFIX]
+    if pairs.size(1) == 0:
+        raise ValueError(f"the split '{split}' is empty, so nothing can be measured on it; split "
+                         f"the data with a larger ratio (see 'pyg_advcf.transforms.RandomSplit')")
+    return pairs
+
+
+def num_nodes(data: HeteroData) -> tuple[int, int]:
+    r"""The number of users and of items."""
+    return data['user'].num_nodes, data['item'].num_nodes
+
+
+def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -> None:
+    if pairs.dim() != 2 or pairs.size(0) != 2:
+        raise ValueError(f"'{argument}' has shape {list(pairs.shape)}, but needs to be [2, E]")
+    check_ids(f'{argument}[0]', pairs[0], num_users)
+    check_ids(f'{argument}[1]', pairs[1], num_items)
+    unique = torch.unique(pairs[0].long() * num_items + pairs[1]).numel()
+    if unique != pairs.size(1):
+        raise ValueError(f"'{argument}' holds {pairs.size(1) - unique} duplicate pairs of "
+                         f"{pairs.size(1)}; drop them with 'torch_geometric.utils.coalesce'")
+
+
+def validate(data: HeteroData) -> HeteroData:
+    r"""Returns ``data`` if it is a well-formed set of interactions.
+
+    Raises:
+        ValueError: If the edge type is missing, if the training graph is empty, if an id is out of
+            range, or if a pair occurs twice in one split.
+    """
+    if EDGE_TYPE not in data.edge_types:
+        raise ValueError(f"'data' has the edge types {data.edge_types}, but needs {EDGE_TYPE}; "
+                         f"build it with 'pyg_advcf.interaction_data' or "
+                         f"'pyg_advcf.datasets.from_frame'")
+    num_users, num_items = num_nodes(data)
+    store = data[EDGE_TYPE]
+    if store.edge_index.size(1) == 0:
+        raise ValueError("'edge_index' is empty: there is no training interaction")
+    _check_pairs('edge_index', store.edge_index, num_users, num_items)
+    for split in split_names(data):
+        _check_pairs(split + _SUFFIX, store[split + _SUFFIX], num_users, num_items)
+    return data
+
+
+def interaction_graph(data: HeteroData) -> EdgeIndex:
+    r"""The training graph as an :class:`~torch_geometric.EdgeIndex` of shape (users, items).
+
+    Sorted by row, with both compressed forms cached; 32-bit ids, since propagation is bound by the
+    memory that it reads.
+    """
+    num_users, num_items = num_nodes(data)
+    return as_graph(data[EDGE_TYPE].edge_index, num_users, num_items)
+
+
+def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
+    r"""As :func:`interaction_graph`, for the pairs ``[2, E]`` of any view."""
+    if max(num_users, num_items, pairs.size(1)) >= 2**31:
+        raise ValueError(f"a graph of {num_users} users, {num_items} items and {pairs.size(1)} "
+                         f"interactions does not fit 32-bit ids")
+    key, _ = torch.sort(pairs[0].long() * num_items + pairs[1])
+    pairs = torch.stack([key // num_items, key % num_items]).to(torch.int32)
+    graph = EdgeIndex(pairs, sparse_size=(num_users, num_items), sort_order='row')
+    return graph.fill_cache_()
+
+
+def degrees(data: HeteroData) -> tuple[Tensor, Tensor]:
+    r"""Training degree of every user and every item (an item's popularity), as int64."""
+    edge_index = data[EDGE_TYPE].edge_index
+    num_users, num_items = num_nodes(data)
+    return (torch.bincount(edge_index[0].long(), minlength=num_users),
+            torch.bincount(edge_index[1].long(), minlength=num_items))

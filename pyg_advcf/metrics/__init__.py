@@ -1,0 +1,5 @@
+r"""Full-ranking evaluation and its statistics."""
+from pyg_advcf.metrics.evaluate import METRICS, evaluate
+from pyg_advcf.metrics.significance import interval, paired_test
+
+__all__ = ['METRICS', 'evaluate', 'interval', 'paired_test']

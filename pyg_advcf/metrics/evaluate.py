@@ -1,0 +1,260 @@
+r"""Full-ranking evaluation on held-out interactions."""
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, Optional, Union
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+from torch_geometric.metrics import (
+    LinkPredCoverage,
+    LinkPredHitRatio,
+    LinkPredMAP,
+    LinkPredMRR,
+    LinkPredNDCG,
+    LinkPredPrecision,
+    LinkPredRecall,
+)
+from torch_geometric.metrics.link_pred import LinkPredMetricData
+
+from pyg_advcf._checks import check_count, check_name
+from pyg_advcf.interactions import (
+    EDGE_TYPE,
+    Embeddings,
+    degrees,
+    held_out,
+    num_nodes,
+    split_names,
+)
+from pyg_advcf.nn.ranking import PairMask, top_k
+from pyg_advcf.nn.similarity import Dot, Similarity
+
+_PER_USER = {
+    'recall': LinkPredRecall,
+    'ndcg': LinkPredNDCG,
+    'precision': LinkPredPrecision,
+    'hr': LinkPredHitRatio,
+    'map': LinkPredMAP,
+    'mrr': LinkPredMRR,
+}
+METRICS = (*_PER_USER, 'map_hits', 'coverage', 'popularity')
+PROTOCOLS = ('clean', 'official')
+
+
+class _Split(NamedTuple):
+    truth: PairMask
+    masked: PairMask
+    users: Tensor
+
+
+def _ndcg(k: int) -> LinkPredNDCG:
+    # Its discounts are built in the default dtype; the per-user values here are float64.
+    metric = LinkPredNDCG(k)
+    metric.discount = torch.arange(2, k + 2, dtype=torch.float64).log2()
+    metric.idcg = torch.cat([torch.zeros(1, dtype=torch.float64), (1 / metric.discount).cumsum(0)])
+    return metric
+
+
+def _keys(pairs: Tensor, num_items: int) -> Tensor:
+    return torch.unique(pairs[0].long() * num_items + pairs[1])
+
+
+def _difference(a: Tensor, b: Tensor) -> Tensor:
+    return a[~torch.isin(a, b, assume_unique=True)]
+
+
+def _build(data: HeteroData, split: str, protocol: str, candidate_mask: Optional[Tensor]) -> _Split:
+    num_users, num_items = num_nodes(data)
+    seen = [data[EDGE_TYPE].edge_index]
+    if split != 'val' and 'val' in split_names(data):
+        seen.append(data[EDGE_TYPE].val_edge_label_index)
+    seen = _keys(torch.cat(seen, dim=1), num_items)
+    truth = _keys(held_out(data, split), num_items)
+    if protocol == 'clean':
+        truth = _difference(truth, seen)
+        if candidate_mask is not None:
+            truth = truth[candidate_mask[truth % num_items]]
+        if truth.numel() == 0:
+            raise ValueError(f"every pair of the split '{split}' also occurs in train or "
+                             f"validation (or is no candidate), so nothing is left to rank; use "
+                             f"protocol='official' if that is what you want to measure")
+    masked = seen
+    if split.startswith('test'):
+        others = [_keys(held_out(data, s), num_items) for s in split_names(data, 'test')
+                  if s != split]
+        masked = torch.unique(torch.cat([masked, *others]))
+    # What is left in the truth is re-admitted to the candidates.
+    masked = _difference(masked, truth)
+    return _Split(PairMask(truth, num_users, num_items), PairMask(masked, num_users, num_items),
+                  torch.unique(truth // num_items))
+
+
+def evaluate(
+    model: Any,
+    data: HeteroData,
+    splits: Union[str, Sequence[str], None] = None,
+    k: Union[int, Sequence[int]] = (20, ),
+    metrics: Iterable[str] = ('recall', 'ndcg', 'hr'),
+    protocol: str = 'clean',
+    similarity: Optional[Similarity] = None,
+    batch_size: int = 1024,
+    per_user: bool = False,
+) -> dict[str, dict[str, Any]]:
+    r"""Ranks the whole catalogue for every user with held-out items, several splits in one pass.
+
+    For a user with held-out items :math:`T` and the list of the first :math:`K` candidates:
+
+    * ``recall``: hits over :math:`|T|`; ``precision``: hits over :math:`K`; ``hr``: 1 if any hit.
+    * ``ndcg``: :math:`\sum hit_r / \log_2(r + 1)` over its ideal for
+      :math:`\min(K, |T|)` hits.
+    * ``map``: :math:`\sum hit_r P@r / \min(K, |T|)`; ``map_hits``: the same over the number of
+      hits, as the evaluator of AdvInfoNCE's authors has it.
+    * ``mrr``: one over the rank of the first hit, else 0.
+    * ``coverage``: share of all items that occur in some list; ``popularity``: mean training
+      degree of the listed items.
+
+    Averages are over the users with :math:`|T| \geq 1`. Ties go to the lower item id.
+
+    **Candidates.** All items (of ``data['item'].candidate_mask``, if present), minus the user's
+    training items, minus, on test sets, the validation items and the items of *other* test sets.
+    Some published splits hold test pairs that also occur in training or validation. Under
+    ``protocol='clean'`` such pairs are taken out of :math:`T` (as are non-candidates); under
+    ``protocol='official'`` they are re-admitted to the candidates and count as hits, as in the
+    code of AdvInfoNCE.
+
+    Args:
+        model: A method, a backbone, or :class:`~pyg_advcf.Embeddings`.
+        data: Interactions with held-out splits.
+        splits: Names of splits; all test sets by default.
+        k: List lengths.
+        metrics: Names from the list above.
+        protocol: ``'clean'`` or ``'official'``.
+        similarity: How to compare; the method's own, else :class:`~pyg_advcf.nn.Dot`.
+        batch_size: Users scored at once; memory grows with ``batch_size * num_items``.
+        per_user: Whether to return float64 values per user instead of averages, for significance
+            tests; ``'user'`` then holds the ids. Without ``coverage``, which has none.
+
+    Returns:
+        ``{split: {'recall@20': value, ...}}``.
+
+    Raises:
+        ValueError: If a split, metric or protocol is unknown, a split is empty, a ``k`` is below
+            1, or the embeddings are not finite.
+
+    Example:
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> from pyg_advcf.nn import MF
+        >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
+        >>> sorted(evaluate(MF(data, dim=8), data, k=5))
+        ['test_iid', 'test_ood']
+    """
+    splits = split_names(data, 'test') if splits is None else splits
+    splits = [splits] if isinstance(splits, str) else list(splits)
+    ks = sorted({k} if isinstance(k, int) else set(k))
+    for value in ks:
+        check_count('k', value)
+    metrics = [check_name('metrics', m, METRICS) for m in metrics]
+    check_name('protocol', protocol, PROTOCOLS)
+    check_count('batch_size', batch_size)
+    if not splits:
+        raise ValueError("'data' has no test set; split it (see 'pyg_advcf.transforms') or name "
+                         "the 'splits' to evaluate")
+    if not ks or not metrics:
+        raise ValueError(f"nothing to measure: 'k' is {ks} and 'metrics' is {metrics}")
+
+    similarity, z = _embed(model, similarity)
+    num_users, num_items = num_nodes(data)
+    if z.user.size(0) != num_users or z.item.size(0) != num_items:
+        raise ValueError(f"'model' embeds {z.user.size(0)} users and {z.item.size(0)} items, but "
+                         f"'data' has {num_users} and {num_items}")
+    candidate_mask = data['item'].get('candidate_mask')
+    tasks = {split: _build(data, split, protocol, candidate_mask) for split in splits}
+    collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
+
+    users = torch.unique(torch.cat([task.users for task in tasks.values()]))
+    for chunk in users.split(batch_size):
+        scores = z.user[chunk] @ z.item.t()
+        if candidate_mask is not None:
+            scores[:, ~candidate_mask] = float('-inf')
+        for split, task in tasks.items():
+            inside = torch.isin(chunk, task.users)
+            user = chunk[inside]
+            if user.numel() == 0:
+                continue
+            # With a single split all rows are its own, and the scores are not needed again.
+            own = scores if len(tasks) == 1 else scores[inside]
+            if protocol == 'official' and candidate_mask is not None:
+                row, item = task.truth(user)
+                barred = ~candidate_mask[item]
+                row, item = row[barred], item[barred]
+                own[row, item] = (z.user[user[row]] * z.item[item]).sum(-1)
+            own[task.masked(user)] = float('-inf')
+            ranked, _ = top_k(own, max(ks))
+            collected[split].update(user, ranked, task.truth(user))
+    return {split: collected[split].compute(per_user) for split in splits}
+
+
+def _embed(model: Any, similarity: Optional[Similarity]) -> tuple[Similarity, Embeddings]:
+    if similarity is None:
+        similarity = getattr(model, 'similarity', None) or Dot()
+    if isinstance(model, Embeddings):
+        z = model
+    elif hasattr(model, 'embeddings'):
+        z = model.embeddings()
+    else:
+        training = model.training
+        with torch.no_grad():
+            z = model.eval()()
+        model.train(training)
+    z = similarity.prepare(Embeddings(z.user.detach(), z.item.detach()))
+    if z.user.dtype in (torch.float16, torch.bfloat16):
+        z = Embeddings(z.user.float(), z.item.float())
+    for name, table in (('user', z.user), ('item', z.item)):
+        if not torch.isfinite(table).all():
+            raise ValueError(f"the {name} embeddings of 'model' hold values that are not finite; "
+                             f"training has diverged: lower the learning rate")
+    return similarity, z
+
+
+class _Collector:
+    r"""Per-user values and list statistics of one split, gathered over chunks of users."""
+    def __init__(self, ks: list[int], metrics: list[str], num_items: int,
+                 popularity: Tensor) -> None:
+        self.ks, self.names, self.popularity = ks, metrics, popularity.double()
+        self.metrics = {f'{m}@{k}': (_ndcg(k) if m == 'ndcg' else _PER_USER[m](k)).to(
+            popularity.device) for m in metrics if m in _PER_USER for k in ks}
+        self.coverage = {k: LinkPredCoverage(k=k, num_dst_nodes=num_items).to(popularity.device)
+                         for k in ks if 'coverage' in metrics}
+        self.users: list[Tensor] = []
+        self.values: dict[str, list[Tensor]] = {}
+
+    def update(self, user: Tensor, ranked: Tensor, truth: tuple[Tensor, Tensor]) -> None:
+        listed = ranked >= 0
+        # An empty place holds an id that no truth contains.
+        pred = ranked.where(listed, self.popularity.numel())
+        weight = torch.ones(truth[0].numel(), dtype=torch.float64, device=ranked.device)
+        data = LinkPredMetricData(pred, truth, edge_label_weight=weight)
+        values = {key: metric._compute(data) for key, metric in self.metrics.items()}
+        for k in self.ks:
+            if 'map_hits' in self.names:
+                hit = data.pred_rel_mat[:, :k]
+                rank = torch.arange(1, hit.size(1) + 1, device=hit.device)
+                precision = (hit.cumsum(1) / rank * hit).sum(1)
+                values[f'map_hits@{k}'] = precision / hit.sum(1).clamp(min=1)
+            if 'popularity' in self.names:
+                degree = self.popularity[ranked[:, :k].clamp(min=0)] * listed[:, :k]
+                values[f'popularity@{k}'] = degree.sum(1) / listed[:, :k].sum(1).clamp(min=1)
+            if 'coverage' in self.names:
+                self.coverage[k].update(ranked[:, :k][listed[:, :k]].view(-1, 1), truth)
+        self.users.append(user)
+        for key, value in values.items():
+            self.values.setdefault(key, []).append(value.double())
+
+    def compute(self, per_user: bool) -> dict[str, Any]:
+        values = {key: torch.cat(parts) for key, parts in self.values.items()}
+        order = [f'{m}@{k}' for m in self.names for k in self.ks]
+        if per_user:
+            return {'user': torch.cat(self.users),
+                    **{key: values[key] for key in order if key in values}}
+        for k, metric in self.coverage.items():
+            values[f'coverage@{k}'] = metric.compute()
+        return {key: float(values[key].mean()) for key in order}

@@ -1,0 +1,9 @@
+r"""Backbones, their convolution, and the similarities that training and ranking share."""
+from pyg_advcf.nn.backbone import Backbone, Recommendations
+from pyg_advcf.nn.bipartite_conv import BipartiteConv
+from pyg_advcf.nn.lightgcn import LightGCN
+from pyg_advcf.nn.mf import MF
+from pyg_advcf.nn.similarity import Cosine, Dot, Similarity
+
+__all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'Dot', 'LightGCN', 'MF', 'Recommendations',
+           'Similarity']

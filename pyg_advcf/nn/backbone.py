@@ -1,0 +1,119 @@
+r"""What all backbones share: the trainable tables, the training graph, and recommendation."""
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+from torch_geometric import EdgeIndex
+from torch_geometric.data import HeteroData
+
+from pyg_advcf._checks import check_count, check_ids, check_name
+from pyg_advcf.interactions import Embeddings, interaction_graph, num_nodes, validate
+from pyg_advcf.nn.ranking import PairMask, rank
+from pyg_advcf.nn.similarity import Dot, Similarity
+
+_INITS = {
+    'xavier_normal': nn.init.xavier_normal_,
+    'xavier_uniform': nn.init.xavier_uniform_,
+    'normal_0.1': lambda w: nn.init.normal_(w, std=0.1),
+    'normal_0.01': lambda w: nn.init.normal_(w, std=0.01),
+}
+
+
+class Recommendations(NamedTuple):
+    r"""Ranked items of some users.
+
+    Attributes:
+        item: Item ids, best first, ``[B, k]``; ``-1`` where fewer than ``k`` candidates exist.
+        score: Their scores, ``[B, k]``; :math:`-\infty` where ``item`` is ``-1``.
+    """
+    item: Tensor
+    score: Tensor
+
+
+class Backbone(nn.Module):
+    r"""Base class: the table :math:`E^0` of users and items, and the graph they are trained on.
+
+    Args:
+        data: Interactions; see :mod:`pyg_advcf.interactions`.
+        dim: Width :math:`D` of the embeddings.
+        init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'`` or ``'normal_0.01'``.
+    """
+    def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal') -> None:
+        super().__init__()
+        validate(data)
+        self.init = check_name('init', init, _INITS)
+        self.dim = check_count('dim', dim)
+        self.num_users, self.num_items = num_nodes(data)
+        self.user_embedding = nn.Embedding(self.num_users, dim)
+        self.item_embedding = nn.Embedding(self.num_items, dim)
+        # Not part of the `state_dict`: the data bring the graph along.
+        self.register_buffer('graph', interaction_graph(data), persistent=False)
+        self.register_buffer('candidate_mask', data['item'].get('candidate_mask'),
+                             persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Draws the tables anew."""
+        _INITS[self.init](self.user_embedding.weight)
+        _INITS[self.init](self.item_embedding.weight)
+
+    @property
+    def x(self) -> Embeddings:
+        r"""The trainable tables :math:`E^0`."""
+        return Embeddings(self.user_embedding.weight, self.item_embedding.weight)
+
+    def forward(
+        self,
+        graph: Optional[EdgeIndex] = None,
+        x: Optional[Embeddings] = None,
+    ) -> Embeddings:
+        r"""Computes the final embeddings :math:`Z = f(E^0)`.
+
+        Args:
+            graph: What to propagate over, for example a view; the training graph by default.
+            x: Overrides the trainable tables, so that a perturbed table takes the same path.
+        """
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def recommend(
+        self,
+        user_ids: Tensor,
+        k: int = 10,
+        similarity: Optional[Similarity] = None,
+        batch_size: int = 1024,
+        z: Optional[Embeddings] = None,
+    ) -> Recommendations:
+        r"""The ``k`` best items of each user, training items (and non-candidates) left out.
+
+        Args:
+            user_ids: ``[B]``.
+            k: Length of the lists.
+            similarity: :class:`~pyg_advcf.nn.Dot` by default; give the one of training.
+            batch_size: Users scored at once; memory grows with ``batch_size * num_items``.
+            z: Embeddings to rank with; computed if absent.
+
+        Raises:
+            ValueError: If a user id is out of range, or if ``k`` or ``batch_size`` is below 1.
+        """
+        check_count('k', k)
+        check_count('batch_size', batch_size)
+        device = self.user_embedding.weight.device
+        user_ids = check_ids('user_ids', torch.as_tensor(user_ids, device=device).view(-1),
+                             self.num_users)
+        if z is None:
+            training = self.training
+            z = self.eval()()
+            self.train(training)
+        similarity = Dot() if similarity is None else similarity
+        z = similarity.prepare(z)
+        user, item = self.graph.as_tensor().long()
+        seen = PairMask(user * self.num_items + item, self.num_users, self.num_items)
+        parts = [rank(z.user[chunk], z.item, k, seen(chunk), self.candidate_mask)
+                 for chunk in user_ids.split(batch_size)]
+        item, score = zip(*parts) if parts else ([user_ids.new_empty(0, k)], [z.user.new_empty(0, k)])
+        return Recommendations(torch.cat(item), torch.cat(score) / similarity.temperature)
+
+    def __repr__(self) -> str:
+        return (f'{self.__class__.__name__}({self.num_users} users, {self.num_items} items, '
+                f'dim={self.dim})')

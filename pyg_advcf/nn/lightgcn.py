@@ -1,0 +1,66 @@
+r"""LightGCN."""
+from typing import Optional
+
+from torch_geometric import EdgeIndex
+from torch_geometric.data import HeteroData
+
+from pyg_advcf._checks import check_count
+from pyg_advcf.interactions import Embeddings
+from pyg_advcf.nn.backbone import Backbone
+from pyg_advcf.nn.bipartite_conv import BipartiteConv
+from pyg_advcf.registry import BACKBONES
+
+
+@BACKBONES.register('lightgcn')
+class LightGCN(Backbone):
+    r"""LightGCN: the mean of the tables and of their linear propagations.
+
+    .. math::
+        E^{(l+1)} = \hat{A} E^{(l)}, \qquad Z = \frac{1}{L+1} \sum_{l=0}^{L} E^{(l)}, \qquad
+        \hat{A} = D^{-1/2} A D^{-1/2}
+
+    From `"LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation"
+    <https://arxiv.org/abs/2002.02126>`_. Linear in the tables: :math:`f(E + \Delta) = f(E) +
+    f(\Delta)`. An isolated node keeps :math:`e^0 / (L + 1)`.
+
+    Args:
+        data: Interactions; see :mod:`pyg_advcf.interactions`.
+        dim: Width of the embeddings.
+        num_layers: :math:`L \geq 0`; 0 is matrix factorisation.
+        init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+
+    Example:
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> model = LightGCN(SyntheticExposure(num_users=20, num_items=30)[0], dim=8, num_layers=2)
+        >>> z = model()
+        >>> z.user.shape, z.item.shape, len(z.layers)
+        (torch.Size([20, 8]), torch.Size([30, 8]), 3)
+    """
+    def __init__(
+        self,
+        data: HeteroData,
+        dim: int = 64,
+        num_layers: int = 3,
+        init: str = 'xavier_normal',
+    ) -> None:
+        super().__init__(data, dim, init)
+        self.num_layers = check_count('num_layers', num_layers, minimum=0)
+        self.conv = BipartiteConv()
+
+    def forward(
+        self,
+        graph: Optional[EdgeIndex] = None,
+        x: Optional[Embeddings] = None,
+    ) -> Embeddings:
+        graph = self.graph if graph is None else graph
+        x = self.x if x is None else x
+        user, item = x.user, x.item
+        layers = [(user, item)]
+        for _ in range(self.num_layers):
+            layers.append(self.conv(layers[-1], graph))
+            user, item = user + layers[-1][0], item + layers[-1][1]
+        scale = 1. / len(layers)
+        return Embeddings(user * scale, item * scale, tuple(layers))
+
+    def __repr__(self) -> str:
+        return f'{super().__repr__()[:-1]}, num_layers={self.num_layers})'

@@ -1,0 +1,168 @@
+r"""Scores of sampled user-item pairs, forward and backward without a ``[B, N, D]`` tensor.
+
+Three products are closed under differentiation, so that gradients of any order are made of the
+same three (``index`` is ``[B, N]``, ``a`` is ``[B, D]``, ``b`` is ``[m, D]``, ``w`` is ``[B, N]``):
+
+* ``sampled_product``: :math:`s_{bn} = a_b \cdot b_{index_{bn}}`
+* ``gather_sum``: :math:`y_b = \sum_n w_{bn}\, b_{index_{bn}}`
+* ``scatter_sum``: :math:`y_j = \sum_{(b,n): index_{bn} = j} w_{bn}\, a_b`
+"""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_advcf._checks import check_name, check_positive
+
+
+def _fused(x: Tensor) -> bool:
+    # PyTorch's sampled sparse product and weighted embedding bag: CPU kernels for these types.
+    return x.device.type == 'cpu' and x.dtype in (torch.float32, torch.float64)
+
+
+def _sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
+    if not _fused(a) or index.numel() == 0:
+        return torch.einsum('bd,bnd->bn', a, b[index])
+    # The pattern repeats columns and leaves them unsorted: the product is taken entry by entry.
+    size = index.size(0), b.size(0)
+    indptr = torch.arange(0, index.numel() + 1, index.size(1))
+    pattern = torch.sparse_csr_tensor(indptr, index.reshape(-1), a.new_zeros(index.numel()), size,
+                                      check_invariants=False)
+    return torch.sparse.sampled_addmm(pattern, a, b.t(), beta=0.).values().view(index.shape)
+
+
+def _gather_sum(w: Tensor, b: Tensor, index: Tensor) -> Tensor:
+    if not _fused(b) or index.numel() == 0:
+        return torch.einsum('bn,bnd->bd', w, b[index])
+    return F.embedding_bag(index, b, per_sample_weights=w, mode='sum')
+
+
+def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int) -> Tensor:
+    if not _fused(a) or index.numel() == 0:
+        source = (w.unsqueeze(-1) * a.unsqueeze(1)).view(-1, a.size(1))
+        return a.new_zeros(size, a.size(1)).index_add_(0, index.reshape(-1), source)
+    # Sorted by target, each target is one bag: no atomics, and the same order of summation always.
+    target, order = torch.sort(index.reshape(-1), stable=True)
+    offset = torch.searchsorted(target, torch.arange(size + 1))
+    row = torch.div(order, index.size(1), rounding_mode='floor')
+    return F.embedding_bag(row, a, offset, per_sample_weights=w.reshape(-1)[order], mode='sum',
+                           include_last_offset=True)
+
+
+class _SampledProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, b, index):
+        ctx.save_for_backward(a, b, index)
+        return _sampled_product(a.detach(), b.detach(), index)
+
+    @staticmethod
+    def backward(ctx, grad):
+        a, b, index = ctx.saved_tensors
+        grad = grad.contiguous()
+        return (_GatherSum.apply(grad, b, index) if ctx.needs_input_grad[0] else None,
+                _ScatterSum.apply(grad, a, index, b.size(0)) if ctx.needs_input_grad[1] else None,
+                None)
+
+
+class _GatherSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, w, b, index):
+        ctx.save_for_backward(w, b, index)
+        return _gather_sum(w.detach(), b.detach(), index)
+
+    @staticmethod
+    def backward(ctx, grad):
+        w, b, index = ctx.saved_tensors
+        grad = grad.contiguous()
+        return (_SampledProduct.apply(grad, b, index) if ctx.needs_input_grad[0] else None,
+                _ScatterSum.apply(w, grad, index, b.size(0)) if ctx.needs_input_grad[1] else None,
+                None)
+
+
+class _ScatterSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, w, a, index, size):
+        ctx.save_for_backward(w, a, index)
+        return _scatter_sum(w.detach(), a.detach(), index, size)
+
+    @staticmethod
+    def backward(ctx, grad):
+        w, a, index = ctx.saved_tensors
+        grad = grad.contiguous()
+        return (_SampledProduct.apply(a, grad, index) if ctx.needs_input_grad[0] else None,
+                _GatherSum.apply(w, grad, index) if ctx.needs_input_grad[1] else None, None, None)
+
+
+def sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
+    r"""Dot products of row ``i`` of ``a`` with the rows ``index[i]`` of ``b``.
+
+    Args:
+        a: ``[B, D]``.
+        b: ``[m, D]``.
+        index: Rows of ``b``, ``[B, N]``, in ``[0, m)``; may repeat.
+
+    Returns:
+        ``[B, N]``.
+    """
+    return _SampledProduct.apply(a.contiguous(), b.contiguous(), index.long().contiguous())
+
+
+def sampled_scores(
+    user_emb: Tensor,
+    item_emb: Tensor,
+    user: Tensor,
+    item: Tensor,
+    neg_item: Tensor,
+    kind: str = 'dot',
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    r"""Scores of the positive and the negative pairs of a batch.
+
+    :math:`s_{ui} = z_u \cdot z_i / \tau` (``kind='dot'``) or :math:`\cos(z_u, z_i) / \tau`
+    (``kind='cosine'``).
+
+    Args:
+        user_emb: ``[n, D]``.
+        item_emb: ``[m, D]``.
+        user: ``[B]``.
+        item: ``[B]``.
+        neg_item: ``[B, N]``, or ``[N]`` if all rows share their negatives.
+        kind: ``'dot'`` or ``'cosine'``.
+        temperature: :math:`\tau > 0`.
+
+    Returns:
+        ``pos`` ``[B]`` and ``neg`` ``[B, N]``.
+
+    Example:
+        >>> z = torch.eye(2)
+        >>> sampled_scores(z, z, torch.tensor([0]), torch.tensor([0]), torch.tensor([[1, 0]]))
+        (tensor([1.]), tensor([[0., 1.]]))
+    """
+    check_name('kind', kind, ('dot', 'cosine'))
+    check_positive('temperature', temperature)
+    u = F.embedding(user, user_emb)
+    if kind == 'cosine':
+        u, item_emb = F.normalize(u, dim=-1), F.normalize(item_emb, dim=-1)
+    if temperature != 1.0:
+        u = u / temperature
+    if neg_item.dim() == 1:
+        pos = (u * F.embedding(item, item_emb)).sum(-1)
+        return pos, u @ F.embedding(neg_item, item_emb).t()
+    scores = sampled_product(u, item_emb, torch.cat([item.unsqueeze(1), neg_item], dim=1))
+    return scores[:, 0], scores[:, 1:]
+
+
+def sampled_scores_reference(
+    user_emb: Tensor,
+    item_emb: Tensor,
+    user: Tensor,
+    item: Tensor,
+    neg_item: Tensor,
+    kind: str = 'dot',
+    temperature: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    r"""The oracle of :func:`sampled_scores`: gather, normalise, multiply."""
+    u, i = user_emb[user], item_emb[item]
+    j = item_emb[neg_item.expand(user.numel(), neg_item.size(-1))]
+    if kind == 'cosine':
+        u, i, j = (F.normalize(t, dim=-1) for t in (u, i, j))
+    return (u * i).sum(-1) / temperature, (u.unsqueeze(1) * j).sum(-1) / temperature

@@ -1,0 +1,81 @@
+r"""Propagation over a bipartite graph: the sparse-dense product in both directions."""
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.utils import scatter
+
+
+def compressed(graph: EdgeIndex, transpose: bool) -> tuple[Tensor, Tensor]:
+    r"""``(indptr, index)`` by users, or by items if ``transpose``; cached by the graph."""
+    (indptr, index), _ = graph.get_csc() if transpose else graph.get_csr()
+    return indptr, index
+
+
+def _product(graph: EdgeIndex, x: Tensor, transpose: bool) -> Tensor:
+    indptr, index = compressed(graph, transpose)
+    if index.numel() == 0:
+        return x.new_zeros(indptr.numel() - 1, x.size(1))
+    if x.device.type == 'cpu':
+        # A sum over bags of rows *is* the product with a binary matrix, and needs no values.
+        return F.embedding_bag(index, x, indptr, mode='sum', include_last_offset=True)
+    size = (indptr.numel() - 1, x.size(0))
+    value = torch.ones_like(index, dtype=x.dtype)
+    return torch.sparse_csr_tensor(indptr, index, value, size, check_invariants=False) @ x
+
+
+class _SpMM(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, graph: EdgeIndex, transpose: bool) -> Tensor:
+        ctx.graph, ctx.transpose = graph, transpose
+        return _product(graph, x.detach(), transpose)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        return _SpMM.apply(grad.contiguous(), ctx.graph, not ctx.transpose), None, None
+
+
+def spmm(
+    graph: EdgeIndex,
+    x: Tensor,
+    transpose: bool = False,
+    row_scale: Optional[Tensor] = None,
+    col_scale: Optional[Tensor] = None,
+) -> Tensor:
+    r"""Sums the rows of ``x`` over neighbours: ``row_scale * (A @ (col_scale * x))``.
+
+    ``A`` is the binary matrix of ``graph``, ``[users, items]``, or its transpose. Differentiable
+    any number of times in ``x`` and in the scales: the gradient is the product in the other
+    direction, whose compressed form the graph caches.
+
+    Args:
+        graph: As :func:`pyg_advcf.interaction_graph` returns it.
+        x: ``[items, D]``, or ``[users, D]`` if ``transpose``.
+        transpose: Whether to sum over the users of each item instead.
+        row_scale: One factor per output row.
+        col_scale: One factor per row of ``x``.
+
+    Example:
+        >>> from pyg_advcf import as_graph
+        >>> graph = as_graph(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 2)
+        >>> spmm(graph, torch.tensor([[1.], [10.]]))
+        tensor([[11.],
+                [10.]])
+    """
+    if x.size(0) != graph.get_sparse_size(0 if transpose else 1):
+        raise ValueError(f"'x' has {x.size(0)} rows, but the graph has shape "
+                         f"{tuple(graph.get_sparse_size())} and 'transpose' is {transpose}")
+    if col_scale is not None:
+        x = x * col_scale.view(-1, 1)
+    out = _SpMM.apply(x.contiguous(), graph, transpose)
+    return out if row_scale is None else out * row_scale.view(-1, 1)
+
+
+def spmm_reference(graph: EdgeIndex, x: Tensor, transpose: bool = False) -> Tensor:
+    r"""The oracle of :func:`spmm`: gather and scatter along the edges."""
+    user, item = graph.as_tensor().long()
+    if transpose:
+        return scatter(x[user], item, 0, graph.get_sparse_size(1), reduce='sum')
+    return scatter(x[item], user, 0, graph.get_sparse_size(0), reduce='sum')

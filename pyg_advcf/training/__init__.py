@@ -1,0 +1,6 @@
+r"""Steps, the training loop, and checkpoints."""
+from pyg_advcf.training.checkpoint import load_safely, save_atomically
+from pyg_advcf.training.fit import History, fit
+from pyg_advcf.training.steps import MinMaxStep, Step
+
+__all__ = ['History', 'MinMaxStep', 'Step', 'fit', 'load_safely', 'save_atomically']

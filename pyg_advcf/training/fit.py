@@ -1,0 +1,168 @@
+r"""The training loop: epochs, validation, early stopping, checkpoints."""
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Optional, Union
+
+import torch
+from tqdm import tqdm
+
+from pyg_advcf._checks import check_count, check_name
+from pyg_advcf.interactions import held_out, split_names
+from pyg_advcf.loader import InteractionLoader
+from pyg_advcf.metrics import evaluate as evaluate_model
+from pyg_advcf.training.checkpoint import load_safely, save_atomically
+from pyg_advcf.training.steps import Step
+
+
+@dataclass
+class History:
+    r"""What happened in training, as plain data.
+
+    Attributes:
+        epochs: One record per epoch: ``epoch`` (0-based), ``loss``, ``seconds`` (training alone),
+            and what the step and the evaluation logged; evaluated epochs have the validation
+            metrics, and those of ``track`` under their own keys.
+        best_epoch: The epoch whose weights were kept; -1 without validation.
+        best_value: Its value of the monitored metric.
+        stopped_early: Whether patience ran out.
+    """
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = -1
+    best_value: float = -math.inf
+    stopped_early: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def evaluated(self) -> list[dict[str, Any]]:
+        r"""The records of the epochs that were evaluated."""
+        return [record for record in self.epochs if record.get('evaluated')]
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        r"""Median training time of an epoch, evaluation not counted."""
+        return float(torch.tensor([r['seconds'] for r in self.epochs]).median())
+
+
+def fit(
+    step: Step,
+    loader: InteractionLoader,
+    epochs: int = 1000,
+    evaluate: Optional[Callable[[], dict[str, float]]] = None,
+    evaluate_every: int = 5,
+    monitor: str = 'recall@20',
+    patience: Optional[int] = 20,
+    track: Optional[Callable[[], dict[str, float]]] = None,
+    checkpoint: Union[str, Path, None] = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> History:
+    r"""Trains until ``epochs`` are done or the validation metric stops improving.
+
+    The weights of the best evaluated epoch are restored at the end. Only the validation split
+    chooses: ``track`` is recorded and never looked at.
+
+    Args:
+        step: How parameters move.
+        loader: The batches of an epoch.
+        epochs: Most epochs to train.
+        evaluate: Returns the validation metrics. By default the method is ranked on the split
+            ``'val'`` of ``loader.data``; without that split there is no validation, and all
+            epochs are trained.
+        evaluate_every: Epochs between evaluations.
+        monitor: The metric to maximise, strictly.
+        patience: *Evaluations* without improvement before training stops; ``None`` never stops.
+        track: Returns further figures to record at each evaluation, for learning curves.
+        checkpoint: File to write the whole state to after every evaluation, atomically.
+        resume: Whether to go on from ``checkpoint`` if it exists. The run then ends exactly as it
+            would have without the interruption (on CPU bit for bit).
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The history; the method inside ``step`` holds the best weights.
+
+    Raises:
+        ValueError: If an argument is out of range, ``monitor`` is not measured, or a checkpoint
+            is damaged.
+        FloatingPointError: If the loss of an epoch is not finite.
+    """
+    check_count('epochs', epochs)
+    check_count('evaluate_every', evaluate_every)
+    if patience is not None:
+        check_count('patience', patience)
+    method = step.method
+    if evaluate is None and 'val' in split_names(loader.data):
+        held_out(loader.data, 'val')  # An empty split is an error before any work is done.
+        name, _, k = monitor.partition('@')
+        if not k.isdigit():
+            raise ValueError(f"'monitor' is {monitor!r}, but needs the form 'recall@20'")
+        names = dict.fromkeys([name, 'recall', 'ndcg'])
+
+        def evaluate() -> dict[str, float]:
+            return evaluate_model(method, loader.data, splits='val', k=int(k),
+                                  metrics=names)['val']
+
+    history, best, start, misses = History(), None, 0, 0
+    if resume and checkpoint is None:
+        raise ValueError("'resume' is True, but 'checkpoint' does not name a file")
+    if resume and Path(checkpoint).exists():
+        state = load_safely(checkpoint, 'delete it to start anew')
+        step.load_state_dict(state['step'])
+        loader.load_state_dict(state['loader'])
+        torch.set_rng_state(state['rng'])
+        history, best = History(**state['history']), state['best']
+        start, misses = state['epoch'] + 1, state['misses']
+
+    bar = tqdm(range(start, epochs), initial=start, total=epochs, disable=not progress,
+               desc=method.__class__.__name__, dynamic_ncols=True)
+    for epoch in bar:
+        if history.stopped_early:
+            break
+        method.train()
+        record: dict[str, Any] = {'epoch': epoch}
+        begin = time.perf_counter()
+        record.update(step.on_epoch_start(epoch, loader, progress))
+        adversary_seconds = time.perf_counter() - begin
+        begin = time.perf_counter()
+        total = torch.zeros((), device=loader.user.device)
+        for batch in loader:
+            total += step(batch)  # Read once per epoch: no synchronisation per step.
+        record['loss'] = float(total) / len(loader)
+        record['seconds'] = time.perf_counter() - begin
+        if adversary_seconds > 0 and 'adversary_loss' in record:
+            record['adversary_seconds'] = adversary_seconds
+        history.epochs.append(record)
+        if not math.isfinite(record['loss']):
+            raise FloatingPointError(f"the loss of {method.__class__.__name__} is "
+                                     f"{record['loss']} in epoch {epoch}; lower the learning rate "
+                                     f"or raise the temperature")
+        bar.set_postfix(loss=f"{record['loss']:.4f}",
+                        best=f'{history.best_value:.4f}@{history.best_epoch}', refresh=False)
+        if (epoch + 1) % evaluate_every != 0 and epoch + 1 != epochs:
+            continue
+        record['evaluated'] = True
+        if track is not None:
+            record.update(track())
+        if evaluate is not None:
+            metrics = evaluate()
+            record.update(metrics)
+            value = metrics[check_name('monitor', monitor, metrics)]
+            if value > history.best_value:
+                history.best_epoch, history.best_value, misses = epoch, value, 0
+                best = {k: v.detach().clone() for k, v in method.state_dict().items()}
+            else:
+                misses += 1
+                history.stopped_early = patience is not None and misses >= patience
+        if checkpoint is not None:
+            save_atomically(
+                {'step': step.state_dict(), 'loader': loader.state_dict(),
+                 'rng': torch.get_rng_state(), 'history': history.to_dict(), 'best': best,
+                 'epoch': epoch, 'misses': misses}, checkpoint)
+    bar.close()
+    if best is not None:
+        method.load_state_dict(best)
+    method.eval()
+    return history

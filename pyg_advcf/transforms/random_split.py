@@ -1,0 +1,92 @@
+r"""Random hold-out of interactions."""
+import torch
+from torch_geometric.data import HeteroData
+from torch_geometric.transforms import BaseTransform
+
+from pyg_advcf._checks import check_name, check_positive
+from pyg_advcf.interactions import EDGE_TYPE, degrees, validate
+from pyg_advcf.transforms.edges import keep_edges
+
+
+class RandomSplit(BaseTransform):
+    r"""Holds interactions out of the training graph, at random.
+
+    The pairs leave the graph; their other edge attributes leave with them. A ratio of 0 leaves
+    the split that is already there as it is: ``RandomSplit(val=0.1)`` cuts a validation split out
+    of the training graph of a dataset that has its own test set.
+
+    Args:
+        val: Share held out as ``val``.
+        test: Share held out as ``test``.
+        per_user: ``True``: of each user's :math:`d` interactions, :math:`\lfloor r d \rfloor` per
+            split, so every user keeps at least one. ``False``: of all interactions together.
+        seed: Seed of the choice.
+
+    Raises:
+        ValueError: If the ratios do not leave a training share, or a split would be empty or
+            overwritten.
+
+    Example:
+        >>> from pyg_advcf.datasets import from_frame
+        >>> import pandas as pd
+        >>> df = pd.DataFrame({'user': [0] * 10, 'item': range(10)})
+        >>> data = RandomSplit(val=0.1, test=0.2)(from_frame(df).data)
+        >>> store = data['user', 'interacts', 'item']
+        >>> store.edge_index.size(1), store.val_edge_label_index.size(1)
+        (7, 1)
+    """
+    def __init__(
+        self,
+        val: float = 0.1,
+        test: float = 0.,
+        per_user: bool = True,
+        seed: int = 0,
+    ) -> None:
+        check_positive('val', val, zero=True)
+        check_positive('test', test, zero=True)
+        if val + test >= 1 or val + test == 0:
+            raise ValueError(f"'val' is {val} and 'test' is {test}, but their sum needs to be "
+                             f"above 0 and below 1")
+        self.val, self.test, self.per_user, self.seed = val, test, per_user, seed
+
+    def forward(self, data: HeteroData) -> HeteroData:
+        validate(data)
+        edge_index = data[EDGE_TYPE].edge_index
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(edge_index.size(1), generator=generator).to(edge_index.device)
+        if self.per_user:
+            # Shuffled, then stably grouped by user: `place` counts along each user's list.
+            order = order[torch.argsort(edge_index[0][order], stable=True)]
+            count = degrees(data)[0]
+            user = edge_index[0][order]
+            place = torch.arange(order.numel(), device=order.device) - (
+                count.cumsum(0) - count)[user]
+            total = count[user].double()
+        else:
+            place = torch.arange(order.numel(), device=order.device)
+            total = place.new_full((1, ), order.numel()).double()
+        # The small term keeps 0.1 * 10 from falling below 1 by rounding.
+        num_val, num_test = ((r * total + 1e-9).floor() for r in (self.val, self.test))
+        is_val = place < num_val
+        is_test = ~is_val & (place < num_val + num_test)
+        held = {}
+        for name, ratio, chosen in (('val', self.val, is_val), ('test', self.test, is_test)):
+            if ratio == 0:
+                continue
+            key = f'{name}_edge_label_index'
+            if key in data[EDGE_TYPE]:
+                raise ValueError(f"'data' already has a split '{name}'; pass {name}=0 to keep it")
+            held[key] = edge_index[:, order[chosen].sort()[0]]
+            if held[key].size(1) == 0:
+                raise ValueError(f"{name}={ratio} holds out no interaction"
+                                 f"{' of any user' if self.per_user else ''}; raise it"
+                                 f"{' or pass per_user=False' if self.per_user else ''}")
+        keep = order[~(is_val | is_test)].sort()[0]
+        data = keep_edges(data, keep)
+        for key, pairs in held.items():
+            data[EDGE_TYPE][key] = pairs
+        return data
+
+    def __repr__(self) -> str:
+        return (f'RandomSplit(val={self.val}, test={self.test}, per_user={self.per_user}, '
+                f'seed={self.seed})')
