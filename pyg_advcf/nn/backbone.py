@@ -99,8 +99,9 @@ class Backbone(nn.Module):
         check_count('k', k)
         check_count('batch_size', batch_size)
         device = self.user_embedding.weight.device
-        user_ids = check_ids('user_ids', torch.as_tensor(user_ids, device=device).view(-1),
-                             self.num_users)
+        user_ids = torch.as_tensor(user_ids, device=device).view(-1)
+        user_ids = user_ids.long() if user_ids.numel() == 0 else user_ids
+        check_ids('user_ids', user_ids, self.num_users)
         if z is None:
             training = self.training
             z = self.eval()()

@@ -1,5 +1,15 @@
 r"""The two operations that training spends its time in, one public function each."""
+import warnings
+
+import torch
+
 from pyg_advcf.ops.sampled_scores import sampled_product, sampled_scores
 from pyg_advcf.ops.spmm import spmm
+
+with warnings.catch_warnings():
+    # PyTorch announces once per process that sparse CSR tensors are in beta. It is said here, to
+    # nobody, instead of in the middle of a user's training.
+    warnings.simplefilter('ignore')
+    torch.sparse_csr_tensor([0, 1], [0], [1.], (1, 1), check_invariants=False)
 
 __all__ = ['sampled_product', 'sampled_scores', 'spmm']

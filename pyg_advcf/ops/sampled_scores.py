@@ -19,9 +19,12 @@ def _fused(x: Tensor) -> bool:
     return x.device.type == 'cpu' and x.dtype in (torch.float32, torch.float64)
 
 
+@torch.library.custom_op('pyg_advcf::sampled_product', mutates_args=())
 def _sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
     if not _fused(a) or index.numel() == 0:
         return torch.einsum('bd,bnd->bn', a, b[index])
+    if index.size(1) >= b.size(0):  # More negatives than items: all scores are fewer.
+        return (a @ b.t()).gather(1, index)
     # The pattern repeats columns and leaves them unsorted: the product is taken entry by entry.
     size = index.size(0), b.size(0)
     indptr = torch.arange(0, index.numel() + 1, index.size(1))
@@ -30,12 +33,14 @@ def _sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
     return torch.sparse.sampled_addmm(pattern, a, b.t(), beta=0.).values().view(index.shape)
 
 
+@torch.library.custom_op('pyg_advcf::gather_sum', mutates_args=())
 def _gather_sum(w: Tensor, b: Tensor, index: Tensor) -> Tensor:
     if not _fused(b) or index.numel() == 0:
         return torch.einsum('bn,bnd->bd', w, b[index])
-    return F.embedding_bag(index, b, per_sample_weights=w, mode='sum')
+    return F.embedding_bag(index, b, per_sample_weights=w.contiguous(), mode='sum')
 
 
+@torch.library.custom_op('pyg_advcf::scatter_sum', mutates_args=())
 def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int) -> Tensor:
     if not _fused(a) or index.numel() == 0:
         source = (w.unsqueeze(-1) * a.unsqueeze(1)).view(-1, a.size(1))
@@ -44,52 +49,50 @@ def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int) -> Tensor:
     target, order = torch.sort(index.reshape(-1), stable=True)
     offset = torch.searchsorted(target, torch.arange(size + 1))
     row = torch.div(order, index.size(1), rounding_mode='floor')
-    return F.embedding_bag(row, a, offset, per_sample_weights=w.reshape(-1)[order], mode='sum',
-                           include_last_offset=True)
+    return F.embedding_bag(row, a.contiguous(), offset, per_sample_weights=w.reshape(-1)[order],
+                           mode='sum', include_last_offset=True)
 
 
-class _SampledProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, a, b, index):
-        ctx.save_for_backward(a, b, index)
-        return _sampled_product(a.detach(), b.detach(), index)
-
-    @staticmethod
-    def backward(ctx, grad):
-        a, b, index = ctx.saved_tensors
-        grad = grad.contiguous()
-        return (_GatherSum.apply(grad, b, index) if ctx.needs_input_grad[0] else None,
-                _ScatterSum.apply(grad, a, index, b.size(0)) if ctx.needs_input_grad[1] else None,
-                None)
+@_sampled_product.register_fake
+def _(a, b, index):
+    return a.new_empty(index.shape)
 
 
-class _GatherSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, w, b, index):
-        ctx.save_for_backward(w, b, index)
-        return _gather_sum(w.detach(), b.detach(), index)
-
-    @staticmethod
-    def backward(ctx, grad):
-        w, b, index = ctx.saved_tensors
-        grad = grad.contiguous()
-        return (_SampledProduct.apply(grad, b, index) if ctx.needs_input_grad[0] else None,
-                _ScatterSum.apply(w, grad, index, b.size(0)) if ctx.needs_input_grad[1] else None,
-                None)
+@_gather_sum.register_fake
+def _(w, b, index):
+    return b.new_empty(index.size(0), b.size(1))
 
 
-class _ScatterSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, w, a, index, size):
-        ctx.save_for_backward(w, a, index)
-        return _scatter_sum(w.detach(), a.detach(), index, size)
+@_scatter_sum.register_fake
+def _(w, a, index, size):
+    return a.new_empty(size, a.size(1))
 
-    @staticmethod
-    def backward(ctx, grad):
-        w, a, index = ctx.saved_tensors
-        grad = grad.contiguous()
-        return (_SampledProduct.apply(a, grad, index) if ctx.needs_input_grad[0] else None,
-                _GatherSum.apply(w, grad, index) if ctx.needs_input_grad[1] else None, None, None)
+
+def _save(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[:3])
+
+
+def _sampled_product_backward(ctx, grad):
+    a, b, index = ctx.saved_tensors
+    return (_gather_sum(grad, b, index) if ctx.needs_input_grad[0] else None,
+            _scatter_sum(grad, a, index, b.size(0)) if ctx.needs_input_grad[1] else None, None)
+
+
+def _gather_sum_backward(ctx, grad):
+    w, b, index = ctx.saved_tensors
+    return (_sampled_product(grad, b, index) if ctx.needs_input_grad[0] else None,
+            _scatter_sum(w, grad, index, b.size(0)) if ctx.needs_input_grad[1] else None, None)
+
+
+def _scatter_sum_backward(ctx, grad):
+    w, a, index = ctx.saved_tensors
+    return (_sampled_product(a, grad, index) if ctx.needs_input_grad[0] else None,
+            _gather_sum(w, grad, index) if ctx.needs_input_grad[1] else None, None, None)
+
+
+_sampled_product.register_autograd(_sampled_product_backward, setup_context=_save)
+_gather_sum.register_autograd(_gather_sum_backward, setup_context=_save)
+_scatter_sum.register_autograd(_scatter_sum_backward, setup_context=_save)
 
 
 def sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
@@ -103,7 +106,7 @@ def sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
     Returns:
         ``[B, N]``.
     """
-    return _SampledProduct.apply(a.contiguous(), b.contiguous(), index.long().contiguous())
+    return _sampled_product(a.contiguous(), b.contiguous(), index.long().contiguous())
 
 
 def sampled_scores(

@@ -14,10 +14,11 @@ def compressed(graph: EdgeIndex, transpose: bool) -> tuple[Tensor, Tensor]:
     return indptr, index
 
 
-def _product(graph: EdgeIndex, x: Tensor, transpose: bool) -> Tensor:
-    indptr, index = compressed(graph, transpose)
+@torch.library.custom_op('pyg_advcf::spmm', mutates_args=())
+def _spmm(x: Tensor, indptr: Tensor, index: Tensor, t_indptr: Tensor, t_index: Tensor) -> Tensor:
     if index.numel() == 0:
         return x.new_zeros(indptr.numel() - 1, x.size(1))
+    x = x.contiguous()
     if x.device.type == 'cpu':
         # A sum over bags of rows *is* the product with a binary matrix, and needs no values.
         return F.embedding_bag(index, x, indptr, mode='sum', include_last_offset=True)
@@ -26,15 +27,21 @@ def _product(graph: EdgeIndex, x: Tensor, transpose: bool) -> Tensor:
     return torch.sparse_csr_tensor(indptr, index, value, size, check_invariants=False) @ x
 
 
-class _SpMM(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, graph: EdgeIndex, transpose: bool) -> Tensor:
-        ctx.graph, ctx.transpose = graph, transpose
-        return _product(graph, x.detach(), transpose)
+@_spmm.register_fake
+def _(x, indptr, index, t_indptr, t_index):
+    return x.new_empty(indptr.numel() - 1, x.size(1))
 
-    @staticmethod
-    def backward(ctx, grad: Tensor):
-        return _SpMM.apply(grad.contiguous(), ctx.graph, not ctx.transpose), None, None
+
+def _save(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[1:])
+
+
+def _backward(ctx, grad):
+    indptr, index, t_indptr, t_index = ctx.saved_tensors
+    return _spmm(grad, t_indptr, t_index, indptr, index), None, None, None, None
+
+
+_spmm.register_autograd(_backward, setup_context=_save)
 
 
 def spmm(
@@ -69,7 +76,7 @@ def spmm(
                          f"{tuple(graph.get_sparse_size())} and 'transpose' is {transpose}")
     if col_scale is not None:
         x = x * col_scale.view(-1, 1)
-    out = _SpMM.apply(x.contiguous(), graph, transpose)
+    out = _spmm(x, *compressed(graph, transpose), *compressed(graph, not transpose))
     return out if row_scale is None else out * row_scale.view(-1, 1)
 
 

@@ -1,0 +1,150 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from criteria_reference import advinfonce as reference
+
+from pyg_advcf import Batch, Embeddings
+from pyg_advcf.criteria import AdvInfoNCE
+from pyg_advcf.criteria.advinfonce import HARDNESS
+from pyg_advcf.criteria.functional import advinfonce, bpr, infonce, log_hardness
+
+B, N = 6, 5
+
+
+def scores(num_neg=N):
+    return (torch.randn(B, dtype=torch.float64, requires_grad=True),
+            torch.randn(B, num_neg, dtype=torch.float64, requires_grad=True),
+            torch.randn(B, num_neg, dtype=torch.float64, requires_grad=True))
+
+
+def make_batch():
+    return Batch(torch.randint(7, (B, )), torch.randint(9, (B, )), torch.randint(9, (B, N)),
+                 torch.arange(B))
+
+
+@pytest.mark.parametrize('k', [0.5, 1, 64])
+def test_equals_the_loop_and_cross_entropy(k):
+    pos, neg, raw = scores()
+    delta = log_hardness(raw)
+    expected = torch.tensor(reference(pos.tolist(), neg.tolist(), raw.tolist(), k),
+                            dtype=torch.float64)
+    loss = advinfonce(pos, neg, delta, k, 'none')
+    assert torch.allclose(loss, expected, atol=1e-12)
+    logits = torch.cat([pos.view(-1, 1), neg + delta + math.log(k)], dim=1)
+    target = torch.zeros(B, dtype=torch.long)
+    assert torch.allclose(loss, F.cross_entropy(logits, target, reduction='none'), atol=1e-12)
+
+
+def test_without_hardness_it_is_infonce():
+    pos, neg, _ = scores()
+    zero = torch.zeros_like(neg)
+    assert torch.allclose(advinfonce(pos, neg, zero, 1), infonce(pos, neg), atol=1e-12)
+    assert torch.allclose(advinfonce(pos, neg, zero, 3), infonce(pos, neg.repeat(1, 3)),
+                          atol=1e-12)
+    pos, neg, _ = scores(1)
+    assert torch.allclose(advinfonce(pos, neg, torch.zeros_like(neg), 1), bpr(pos, neg),
+                          atol=1e-12)
+
+
+@pytest.mark.parametrize('k', [1, 64])
+def test_gradients_of_scores_and_hardness(k):
+    pos, neg, raw = scores()
+    advinfonce(pos, neg, log_hardness(raw), k, 'sum').backward()
+    delta = log_hardness(raw)
+    weight = k * (delta + neg).exp()
+    total = pos.exp() + weight.sum(1)
+    p_pos, p_neg = pos.exp() / total, weight / total.view(-1, 1)
+    assert torch.allclose(pos.grad, -(1 - p_pos), atol=1e-10)
+    assert torch.allclose(neg.grad, p_neg, atol=1e-10)
+    assert torch.allclose(pos.grad + neg.grad.sum(1), torch.zeros_like(pos), atol=1e-10)
+    p = torch.softmax(raw, 1)
+    w = p * neg.exp() / (p * neg.exp()).sum(1, keepdim=True)
+    assert torch.allclose(raw.grad, (1 - p_pos).view(-1, 1) * (w - p), atol=1e-10)
+    assert torch.allclose(raw.grad.sum(1), torch.zeros_like(pos), atol=1e-10)
+
+
+def test_hardness_identities():
+    raw = torch.randn(B, N, dtype=torch.float64)
+    delta, p = log_hardness(raw), torch.softmax(raw, 1)
+    assert torch.allclose(delta.exp().mean(1), torch.ones(B, dtype=torch.float64), atol=1e-12)
+    kl = (-(p * N).log()).mean(1)  # KL(P0 || P), P0 = 1 / N.
+    assert torch.allclose(delta.mean(1), -kl, atol=1e-12) and (kl > 0).all()
+    assert torch.allclose(log_hardness(raw + 5), delta, atol=1e-12)
+    assert torch.allclose(log_hardness(torch.zeros(B, N)), torch.zeros(B, N), atol=1e-6)
+
+
+def test_masked_hardness_renormalises():
+    raw = torch.randn(2, 4, dtype=torch.float64)
+    mask = torch.tensor([[True, True, False, True], [False] * 4])
+    delta = log_hardness(raw, mask)
+    assert torch.allclose(delta[0, [0, 1, 3]], log_hardness(raw[:1, [0, 1, 3]])[0])
+    assert delta[~mask].eq(0).all()
+
+
+@pytest.mark.parametrize('hardness, sign', [('embed', 1), ('mlp', 1), ('reverse', -1)])
+def test_one_step_of_the_adversary(hardness, sign):
+    criterion = AdvInfoNCE(7, 9, dim=8, k=4, hardness=hardness).double()
+    x = Embeddings(torch.randn(7, 8, dtype=torch.float64, requires_grad=True),
+                   torch.randn(9, 8, dtype=torch.float64, requires_grad=True))
+    batch, (pos, neg, _) = make_batch(), scores()
+    before = criterion(pos, neg, batch, x)
+    criterion.adversary_loss(pos, neg, batch, x).backward()
+    assert pos.grad is None and neg.grad is None and x.user.grad is None
+    with torch.no_grad():
+        for p in criterion.parameters():
+            p -= 1e-3 * p.grad
+        assert sign * float(criterion(pos, neg, batch, x) - before) > 0
+
+
+@pytest.mark.parametrize('hardness', ['uniform', 'random', 'popularity'])
+def test_fixed_hardness_has_nothing_to_learn(hardness):
+    popularity = torch.arange(9)
+    criterion = AdvInfoNCE(7, 9, hardness=hardness, popularity=popularity).double()
+    assert not criterion.learns and not list(criterion.parameters())
+    pos, neg, _ = scores()
+    loss = criterion(pos, neg, make_batch())
+    assert loss.isfinite()
+    if hardness == 'uniform':
+        assert torch.allclose(loss, advinfonce(pos, neg, torch.zeros_like(neg), 64))
+    else:
+        assert not torch.allclose(loss, advinfonce(pos, neg, torch.zeros_like(neg), 64))
+
+
+def test_backward_in_a_bare_loop_separates_the_players():
+    criterion = AdvInfoNCE(7, 9, dim=8).double()
+    batch, (pos, neg, _) = make_batch(), scores()
+    criterion(pos, neg, batch).backward(inputs=[pos, neg])
+    assert all(p.grad is None for p in criterion.parameters())
+    pos.grad = neg.grad = None
+    (-criterion(pos, neg, batch)).backward(inputs=list(criterion.hardness.parameters()))
+    assert pos.grad is None and neg.grad is None
+    by_hand = [p.grad.clone() for p in criterion.parameters()]
+    criterion.zero_grad()
+    criterion.adversary_loss(pos, neg, batch).backward()
+    for a, b in zip(by_hand, (p.grad for p in criterion.parameters())):
+        assert torch.allclose(a, b)
+
+
+def test_adversary_l2():
+    plain, other = AdvInfoNCE(7, 9, dim=8), AdvInfoNCE(7, 9, dim=8, adversary_l2=0.1)
+    other.load_state_dict(plain.state_dict())
+    batch = make_batch()
+    pos, neg = torch.randn(B), torch.randn(B, N)
+    rows = plain.hardness.user(batch.user), plain.hardness.item(batch.neg_item)
+    penalty = 0.1 * sum(r.square().sum() for r in rows) / (2 * B)
+    difference = other.adversary_loss(pos, neg, batch) - plain.adversary_loss(pos, neg, batch)
+    assert torch.allclose(difference, penalty)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="'hardness' is 'embedding'.*" + ', '.join(sorted(HARDNESS))):
+        AdvInfoNCE(7, 9, hardness='embedding')
+    with pytest.raises(ValueError, match="'k' is 0"):
+        AdvInfoNCE(7, 9, k=0)
+    with pytest.raises(ValueError, match=r'degrees\(data\)\[1\]'):
+        AdvInfoNCE(7, 9, hardness='popularity')
+    with pytest.raises(ValueError, match="needs 'batch'"):
+        AdvInfoNCE(7, 9)(torch.zeros(2), torch.zeros(2, 3))
+    assert repr(AdvInfoNCE(7, 9)).startswith("AdvInfoNCE(\n  k=64, hardness='embed'")

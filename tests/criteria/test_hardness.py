@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from pyg_advcf import Batch, Embeddings
+from pyg_advcf.criteria.hardness import (
+    EmbedHardness,
+    MLPHardness,
+    PopularityHardness,
+    RandomHardness,
+    UniformHardness,
+)
+
+BATCH = Batch(torch.tensor([0, 2]), torch.tensor([1, 1]), torch.tensor([[0, 3, 4], [2, 0, 0]]),
+              torch.tensor([0, 1]))
+SHARED = BATCH._replace(neg_item=torch.tensor([0, 3, 4]))
+
+
+def test_embed():
+    model = EmbedHardness(3, 5, 8)
+    expected = torch.einsum('bd,bnd->bn', model.user.weight[BATCH.user],
+                            model.item.weight[BATCH.neg_item])
+    assert torch.allclose(model(BATCH), expected, atol=1e-6)
+    assert torch.allclose(model(SHARED)[0], expected[0], atol=1e-6)
+
+
+def test_mlp_detaches_its_features():
+    model = MLPHardness(8)
+    x = Embeddings(torch.randn(3, 8, requires_grad=True), torch.randn(5, 8, requires_grad=True))
+    g = model(BATCH, x)
+    expected = torch.einsum('bd,bnd->bn', model.user(x.user[BATCH.user]).relu(),
+                            model.item(x.item[BATCH.neg_item]).relu())
+    assert torch.allclose(g, expected, atol=1e-6)
+    assert torch.allclose(model(SHARED, x)[0], expected[0], atol=1e-6)
+    g.sum().backward()
+    assert x.user.grad is None and model.user.weight.grad is not None
+    with pytest.raises(ValueError, match=r'x=backbone\.x'):
+        model(BATCH)
+
+
+def test_fixed_models():
+    assert UniformHardness()(BATCH).eq(0).all()
+    g = RandomHardness()(BATCH)
+    assert g.shape == (2, 3) and g.isfinite().all() and not torch.equal(g, RandomHardness()(BATCH))
+    # Degrees 5, 1, 1, 9, 0 are the buckets 2, 1, 1, 3, 0.
+    model = PopularityHardness(torch.tensor([5, 1, 1, 9, 0]))
+    assert torch.allclose(model(BATCH), torch.tensor([[2., 3, 0], [1, 2, 2]]) /
+                          torch.tensor([[9.], [6.]]))
+    assert torch.allclose(model(SHARED)[1], torch.tensor([2., 3, 0]) / 9)
+    rare = BATCH._replace(neg_item=torch.full((2, 3), 4))
+    assert model(rare).eq(0).all()

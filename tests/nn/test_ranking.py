@@ -1,0 +1,36 @@
+import torch
+
+from pyg_advcf.nn.ranking import PairMask, rank, top_k
+
+
+def test_top_k_equals_a_stable_sort():
+    scores = torch.randint(0, 6, (200, 50)).float()  # Full of ties.
+    scores[scores == 0] = float('-inf')
+    value, order = torch.sort(scores, dim=1, descending=True, stable=True)
+    order = order.masked_fill(value.isneginf(), -1)
+    for k in (1, 7, 49, 50):
+        ids, best = top_k(scores, k)
+        assert torch.equal(ids, order[:, :k]) and torch.equal(best, value[:, :k])
+    ids, best = top_k(scores, 60)
+    assert torch.equal(ids[:, :50], order) and ids[:, 50:].eq(-1).all()
+    assert best[:, 50:].isneginf().all()
+
+
+def test_rows_without_candidates():
+    ids, _ = top_k(torch.full((2, 3), float('-inf')), 2)
+    assert ids.eq(-1).all()
+    assert top_k(torch.empty(0, 3), 2)[0].shape == (0, 2)
+
+
+def test_pair_mask():
+    keys = torch.tensor([0 * 5 + 1, 0 * 5 + 4, 3 * 5 + 0])
+    mask = PairMask(keys, 4, 5)
+    row, item = mask(torch.tensor([3, 0, 1, 0]))
+    assert list(zip(row.tolist(), item.tolist())) == [(0, 0), (1, 1), (1, 4), (3, 1), (3, 4)]
+
+
+def test_rank_with_masks():
+    ids, _ = rank(torch.ones(1, 1), torch.tensor([[1.], [4.], [3.], [2.]]), 4,
+                  masked=(torch.tensor([0]), torch.tensor([1])),
+                  candidate_mask=torch.tensor([True, True, False, True]))
+    assert ids.tolist() == [[3, 0, -1, -1]]

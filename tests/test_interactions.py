@@ -1,0 +1,70 @@
+import networkx as nx
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+
+from pyg_advcf import (
+    EDGE_TYPE,
+    degrees,
+    held_out,
+    interaction_data,
+    interaction_graph,
+    split_names,
+    validate,
+)
+
+PAIRS = torch.tensor([[2, 0, 1, 0], [1, 3, 0, 0]])
+
+
+def test_interaction_data():
+    data = interaction_data(PAIRS, 3, 4, val=torch.tensor([[0], [1]]),
+                            test_a=torch.tensor([[1], [1]]))
+    assert split_names(data) == ['val', 'test_a']
+    assert split_names(data, 'test') == ['test_a']
+    assert held_out(data, 'val').tolist() == [[0], [1]]
+
+
+def test_graph_equals_networkx(toy):
+    graph = interaction_graph(toy)
+    assert graph.dtype == torch.int32 and graph.is_sorted_by_row
+    assert graph.validate().get_sparse_size() == (30, 40)
+    oracle = nx.Graph()
+    oracle.add_nodes_from(('u', u) for u in range(30))
+    oracle.add_nodes_from(('i', i) for i in range(40))
+    oracle.add_edges_from((('u', u), ('i', i)) for u, i in toy[EDGE_TYPE].edge_index.t().tolist())
+    user, item = degrees(toy)
+    assert user.tolist() == [oracle.degree(('u', u)) for u in range(30)]
+    assert item.tolist() == [oracle.degree(('i', i)) for i in range(40)]
+    (rowptr, col), _ = graph.get_csr()
+    for u in range(30):
+        assert {('i', i) for i in col[rowptr[u]:rowptr[u + 1]].tolist()} == set(oracle[('u', u)])
+    (colptr, row), _ = graph.get_csc()
+    for i in range(40):
+        assert {('u', u) for u in row[colptr[i]:colptr[i + 1]].tolist()} == set(oracle[('i', i)])
+
+
+@pytest.mark.parametrize('pairs, message', [
+    ([[0, 3], [0, 0]], r"'edge_index\[0\]' holds the id 3.*\[0, 3\)"),
+    ([[0, 1], [0, -2]], r"'edge_index\[1\]' holds the id -2"),
+    ([[0, 0], [1, 1]], "'edge_index' holds 1 duplicate pairs.*coalesce"),
+    ([[], []], "'edge_index' is empty"),
+    ([[0, 1]], r"needs to be \[2, E\]"),
+])
+def test_bad_edges(pairs, message):
+    with pytest.raises(ValueError, match=message):
+        interaction_data(torch.tensor(pairs, dtype=torch.long), 3, 4)
+
+
+def test_bad_held_out():
+    with pytest.raises(ValueError, match=r"'val_edge_label_index\[1\]' holds the id 9"):
+        interaction_data(PAIRS, 3, 4, val=torch.tensor([[0], [9]]))
+    data = interaction_data(PAIRS, 3, 4, test=torch.empty(2, 0, dtype=torch.long))
+    with pytest.raises(ValueError, match="split 'test' is empty"):
+        held_out(data, 'test')
+    with pytest.raises(ValueError, match="'split' is 'tset'.*Did you mean 'test'"):
+        held_out(data, 'tset')
+
+
+def test_missing_edge_type():
+    with pytest.raises(ValueError, match='needs .*interacts.*from_frame'):
+        validate(HeteroData())

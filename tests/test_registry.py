@@ -1,0 +1,25 @@
+import pytest
+
+from pyg_advcf.registry import BACKBONES, CRITERIA, DATASETS, METHODS, Registry
+
+
+def test_registries_are_filled():
+    assert {'coat', 'yahoo_r3', 'kuairec', 'ml-1m', 'gowalla', 'yelp2018', 'amazon_book',
+            'amazon_pet', 'synthetic'} == set(DATASETS)
+    assert {'mf', 'lightgcn'} <= set(BACKBONES)
+    assert {'bpr', 'bce', 'infonce', 'advinfonce'} <= set(CRITERIA)
+    assert {'bpr', 'bce', 'infonce', 'advinfonce', 'uniform'} <= set(METHODS)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match="'dataset' is 'yahoo'.*Did you mean 'yahoo_r3'"):
+        DATASETS['yahoo']
+    assert 'yahoo' not in DATASETS
+
+
+def test_a_name_is_taken_once():
+    registry = Registry('thing')
+    registry.register('a')(int)
+    with pytest.raises(ValueError, match="thing name 'a' is taken"):
+        registry.register('a')(float)
+    assert dict(registry) == {'a': int}
