@@ -23,8 +23,8 @@ class Embeddings(NamedTuple):
     Attributes:
         user: User embeddings, ``[num_users, D]``.
         item: Item embeddings, ``[num_items, D]``.
-        layers: The ``(user, item)`` pairs of every propagation layer, from layer 0 on; empty for
-            backbones without layers.
+        layers: The ``(user, item)`` pairs of every propagation layer, from layer 0 on, where
+            they were asked for; else empty.
     """
     user: Tensor
     item: Tensor

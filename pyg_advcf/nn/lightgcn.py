@@ -1,6 +1,7 @@
 r"""LightGCN."""
 from typing import Optional
 
+from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
@@ -8,6 +9,7 @@ from pyg_advcf._checks import check_count
 from pyg_advcf.interactions import Embeddings
 from pyg_advcf.nn.backbone import Backbone
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
+from pyg_advcf.ops import propagate
 from pyg_advcf.registry import BACKBONES
 
 
@@ -32,7 +34,7 @@ class LightGCN(Backbone):
     Example:
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> model = LightGCN(SyntheticExposure(num_users=20, num_items=30)[0], dim=8, num_layers=2)
-        >>> z = model()
+        >>> z = model(return_layers=True)
         >>> z.user.shape, z.item.shape, len(z.layers)
         (torch.Size([20, 8]), torch.Size([30, 8]), 3)
     """
@@ -49,18 +51,28 @@ class LightGCN(Backbone):
 
     def forward(
         self,
-        graph: Optional[EdgeIndex] = None,
+        graph: Optional[Tensor] = None,
         x: Optional[Embeddings] = None,
+        return_layers: bool = False,
     ) -> Embeddings:
+        r"""Computes the final embeddings.
+
+        Args:
+            graph: What to propagate over, for example a view; the training graph by default. Any
+                ``edge_index`` of shape ``[2, E]`` is accepted.
+            x: Overrides the trainable tables.
+            return_layers: Whether to return the embeddings of every layer too; without, the
+                layers are summed in one fused operation.
+        """
         graph = self.graph if graph is None else graph
         x = self.x if x is None else x
-        user, item = x.user, x.item
-        layers = [(user, item)]
+        if not return_layers and isinstance(graph, EdgeIndex) and graph.is_sorted_by_row:
+            return Embeddings(*propagate(graph, x.user, x.item, self.num_layers))
+        layers = [(x.user, x.item)]
         for _ in range(self.num_layers):
             layers.append(self.conv(layers[-1], graph))
-            user, item = user + layers[-1][0], item + layers[-1][1]
-        scale = 1. / len(layers)
-        return Embeddings(user * scale, item * scale, tuple(layers))
+        user, item = (sum(side) / len(layers) for side in zip(*layers))
+        return Embeddings(user, item, tuple(layers) if return_layers else ())
 
     def __repr__(self) -> str:
         return f'{super().__repr__()[:-1]}, num_layers={self.num_layers})'

@@ -14,17 +14,21 @@ def compressed(graph: EdgeIndex, transpose: bool) -> tuple[Tensor, Tensor]:
     return indptr, index
 
 
-@torch.library.custom_op('pyg_advcf::spmm', mutates_args=())
-def _spmm(x: Tensor, indptr: Tensor, index: Tensor, t_indptr: Tensor, t_index: Tensor) -> Tensor:
+def neighbour_sum(x: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
+    r"""Sums the rows ``index[indptr[i]:indptr[i + 1]]`` of ``x`` for every ``i``; no autograd."""
     if index.numel() == 0:
         return x.new_zeros(indptr.numel() - 1, x.size(1))
-    x = x.contiguous()
     if x.device.type == 'cpu':
         # A sum over bags of rows *is* the product with a binary matrix, and needs no values.
-        return F.embedding_bag(index, x, indptr, mode='sum', include_last_offset=True)
+        return F.embedding_bag(index, x.contiguous(), indptr, mode='sum', include_last_offset=True)
     size = (indptr.numel() - 1, x.size(0))
     value = torch.ones_like(index, dtype=x.dtype)
     return torch.sparse_csr_tensor(indptr, index, value, size, check_invariants=False) @ x
+
+
+@torch.library.custom_op('pyg_advcf::spmm', mutates_args=())
+def _spmm(x: Tensor, indptr: Tensor, index: Tensor, t_indptr: Tensor, t_index: Tensor) -> Tensor:
+    return neighbour_sum(x, indptr, index)
 
 
 @_spmm.register_fake

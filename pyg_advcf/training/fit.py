@@ -13,6 +13,7 @@ from pyg_advcf.interactions import held_out, split_names
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.metrics import evaluate as evaluate_model
 from pyg_advcf.training.checkpoint import load_safely, save_atomically
+from pyg_advcf.training.memory import keep_freed_memory
 from pyg_advcf.training.steps import Step
 
 
@@ -105,6 +106,8 @@ def fit(
             return evaluate_model(method, loader.data, splits='val', k=int(k),
                                   metrics=names)['val']
 
+    if loader.user.device.type == 'cpu':
+        keep_freed_memory()
     history, best, start, misses = History(), None, 0, 0
     if resume and checkpoint is None:
         raise ValueError("'resume' is True, but 'checkpoint' does not name a file")

@@ -36,7 +36,9 @@ def test_isolated_node_keeps_its_share():
 
 
 def test_layers_are_those_of_the_mean(toy):
-    z = LightGCN(toy, dim=4, num_layers=2)()
+    model = LightGCN(toy, dim=4, num_layers=2)
+    z = model(return_layers=True)
+    assert model().layers == ()
     assert len(z.layers) == 3
     assert torch.allclose(z.user, torch.stack([layer[0] for layer in z.layers]).mean(0), atol=1e-6)
 
@@ -48,3 +50,16 @@ def test_state_dict_round_trip_and_repr(toy):
     assert torch.equal(model().user, other().user)
     assert repr(model) == 'LightGCN(30 users, 40 items, dim=4, num_layers=2)'
     assert repr(MF(toy, dim=4)) == 'MF(30 users, 40 items, dim=4)'
+
+
+def test_fused_layered_and_message_path_agree(toy):
+    results = []
+    model = LightGCN(toy, dim=4, num_layers=3)
+    for kwargs in ({}, {'return_layers': True}, {'graph': toy[EDGE_TYPE].edge_index}):
+        model.zero_grad()
+        z = model(**kwargs)
+        (z.user.square().sum() + z.item.sin().sum()).backward()
+        results.append((z.user, z.item, *(p.grad.clone() for p in model.parameters())))
+    for other in results[1:]:
+        for a, b in zip(results[0], other):
+            assert torch.allclose(a, b, atol=1e-5)

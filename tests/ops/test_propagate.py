@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from pyg_advcf import as_graph, interaction_graph
+from pyg_advcf.ops import propagate
+
+GRAPHS = {
+    'toy': lambda toy: interaction_graph(toy),
+    'isolated': lambda toy: as_graph(torch.tensor([[1, 1], [0, 4]]), 4, 6),
+    'one_user': lambda toy: as_graph(torch.tensor([[0, 0], [2, 1]]), 1, 3),
+    'no_edges': lambda toy: as_graph(torch.empty(2, 0, dtype=torch.long), 3, 2),
+}
+
+
+def dense(graph, x, num_layers):
+    n, m = graph.get_sparse_size()
+    a = torch.zeros(n + m, n + m, dtype=x.dtype)
+    user, item = graph.as_tensor().long()
+    a[user, item + n] = a[item + n, user] = 1
+    scale = a.sum(1).clamp(min=1).rsqrt()
+    a = scale.view(-1, 1) * a * scale
+    layers = [x]
+    for _ in range(num_layers):
+        layers.append(a @ layers[-1])
+    return sum(layers) / len(layers)
+
+
+@pytest.mark.parametrize('name', GRAPHS)
+@pytest.mark.parametrize('num_layers', [0, 1, 3])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_equals_dense(toy, name, num_layers, dtype):
+    graph = GRAPHS[name](toy)
+    n, m = graph.get_sparse_size()
+    x = torch.randn(4, n + m, dtype=dtype).t().requires_grad_()  # Not contiguous.
+    y = x.detach().clone().requires_grad_()
+    out = torch.cat(propagate(graph, x[:n], x[n:], num_layers))
+    expected = dense(graph, y, num_layers)
+    weight = torch.randn_like(out)
+    (out * weight).sum().backward()
+    (expected * weight).sum().backward()
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    assert torch.allclose(out, expected, atol=tolerance)
+    assert torch.allclose(x.grad, y.grad, atol=tolerance)
+
+
+def test_gradcheck_and_one_sided_gradients():
+    graph = as_graph(torch.tensor([[0, 0, 2, 1], [0, 1, 1, 3]]), 3, 4)
+    inputs = (torch.randn(3, 2, dtype=torch.float64, requires_grad=True),
+              torch.randn(4, 2, dtype=torch.float64, requires_grad=True))
+    for part in (lambda u, i: u, lambda u, i: i, lambda u, i: torch.cat([u, i])):
+        def function(user, item, part=part):
+            return part(*propagate(graph, user, item, 2))
+
+        assert torch.autograd.gradcheck(function, inputs)
+        assert torch.autograd.gradgradcheck(function, inputs)
+
+
+def test_compiles(toy):
+    graph = interaction_graph(toy)
+    from pyg_advcf.ops.propagate import _propagate
+    from pyg_advcf.ops.spmm import compressed
+    structure = (*compressed(graph, False), *compressed(graph, True))
+    x = torch.randn(30, 4), torch.randn(40, 4)
+    compiled = torch.compile(lambda u, i: _propagate(u, i, *structure, 2), backend='aot_eager',
+                             fullgraph=True)
+    for a, b in zip(compiled(*x), propagate(graph, *x, 2)):
+        assert torch.equal(a, b)
+
+
+def test_wrong_rows(toy):
+    with pytest.raises(ValueError, match=r"'user' and 'item' have 40 and 30 rows.*\(30, 40\)"):
+        propagate(interaction_graph(toy), torch.randn(40, 2), torch.randn(30, 2), 2)
