@@ -14,7 +14,7 @@ from pyg_advcf.transforms import RandomSplit
 def add_arguments(parser: argparse.ArgumentParser, methods: list[str]) -> None:
     parser.add_argument('--dataset', default='synthetic',
                         help=f"one of {', '.join(sorted(DATASETS))}")
-    parser.add_argument('--data-dir', default='data', help='the dataset lies in its own folder here')
+    parser.add_argument('--data-dir', default='data', help='holds a folder per dataset')
     parser.add_argument('--backbone', default='lightgcn',
                         help=f"one of {', '.join(sorted(BACKBONES))}")
     parser.add_argument('--method', nargs='+', default=methods, help='one or several methods')
@@ -42,15 +42,17 @@ def write_json(path: Path, results: list[dict]) -> None:
     r"""Writes the results in one step, so that an interrupted run leaves the last whole file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + '.part')
-    partial.write_text(json.dumps(results, indent=1) + '\n')
+    partial.write_text('[\n' + ',\n'.join(map(json.dumps, results)) + '\n]\n')
     os.replace(partial, path)
 
 
 def print_table(results: list[dict], metrics=('recall@20', 'ndcg@20', 'hr@20')) -> None:
-    r"""One row per method and test set, mean over seeds with the half-width of the 95 % interval."""
+    r"""A row per method and test set: mean over seeds, half-width of the 95 % interval."""
     groups = defaultdict(list)
     for result in results:
         for split, values in result['test'].items():
+            if split.endswith('_official') and values == result['test'][split[:-9]]:
+                continue  # No overlap with train or validation: one protocol is the other.
             groups[result['backbone'], result['method'], split].append(values)
     width = max(len(split) for *_, split in groups)
     print(f"{'backbone':<10}{'method':<13}{'test set':<{width + 2}}"

@@ -21,10 +21,9 @@ from torch_geometric import seed_everything
 from pyg_advcf import InteractionLoader, MinMaxStep, Step, fit
 from pyg_advcf.diagnostics import hardness_report, plot_hardness
 from pyg_advcf.methods import AdversarialRecommender
-from pyg_advcf.metrics import evaluate
 from pyg_advcf.registry import BACKBONES, METHODS
 
-# `algorithms` as tuned by the authors of AdvInfoNCE (their table 12), by data and backbone.
+# As tuned by the authors of AdvInfoNCE (their table 12), by data and backbone.
 SETTINGS = {
     'coat': dict(temperature=0.75, lr=1e-3, batch_size=1024, num_neg=64, adversary_lr=1e-2,
                  interval=15, max_passes={'lightgcn': 20, 'mf': 18}, sampler='user', epochs=2000),
@@ -72,16 +71,11 @@ def run(args, name: str, seed: int, data):
     def curves():
         # Recorded at every evaluation for the learning curves; nothing is chosen by them.
         return {f'{split}/{metric}': value
-                for split, values in evaluate(method, data, metrics=('recall', 'ndcg')).items()
-                for metric, value in values.items()}
-
-    def curves_of_both():
-        return {f'{split}/{metric}': value
                 for split, values in both_protocols(method, data,
                                                     metrics=('recall', 'ndcg')).items()
                 for metric, value in values.items()}
 
-    track = None if not args.curves else curves_of_both if args.dataset == 'coat' else curves
+    track = curves if args.curves else None
     history = fit(step, loader, epochs=args.epochs or s['epochs'], monitor='recall@20',
                   patience=args.patience, track=track, progress=sys.stderr.isatty() or args.verbose)
     record = {
@@ -97,9 +91,8 @@ def run(args, name: str, seed: int, data):
             'passes': len(passes), 'kl_uniform_p': passes[-1]['kl_uniform_p'],
             'seconds_per_pass': sum(r['adversary_seconds'] for r in passes) / len(passes)}
     if args.curves:
-        keep = ('epoch', 'loss', 'kl_uniform_p')
-        record['curves'] = [{k: v for k, v in r.items() if '@' in k or k in keep}
-                            for r in history.evaluated]
+        record['curves'] = {key: [round(r[key], 5) for r in history.evaluated]
+                            for key in history.evaluated[0] if key == 'epoch' or '@' in key}
     return record, method
 
 

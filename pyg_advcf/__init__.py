@@ -1,6 +1,16 @@
 r"""Adversarial and contrastive collaborative filtering on PyTorch Geometric."""
-from pyg_advcf import criteria, datasets, diagnostics, loader, methods, metrics, nn, ops
-from pyg_advcf import training, transforms
+from pyg_advcf import (
+    criteria,
+    datasets,
+    diagnostics,
+    loader,
+    methods,
+    metrics,
+    nn,
+    ops,
+    training,
+    transforms,
+)
 from pyg_advcf.interactions import (
     EDGE_TYPE,
     Batch,

@@ -1,4 +1,4 @@
-r"""User-item interactions as one :class:`~torch_geometric.data.HeteroData`, and what is read off it.
+r"""User-item interactions as one :class:`~torch_geometric.data.HeteroData`.
 
 The training graph is ``data['user', 'interacts', 'item'].edge_index``. The same edge type holds the
 held-out pairs: ``val_edge_label_index``, and ``test_edge_label_index`` or, for several test sets,

@@ -1,6 +1,6 @@
 r"""Names under which datasets, backbones and methods are found by examples, docs and tests."""
-from collections.abc import Iterator, Mapping
-from typing import Callable, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from pyg_advcf._checks import check_name
 

@@ -3,8 +3,9 @@ import hashlib
 import os
 import os.path as osp
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 import torch
 from torch import Tensor

@@ -111,7 +111,7 @@ def from_frame(
             raise ValueError(f"column '{name}' ('{argument}') holds {int(missing.sum())} NaN, the "
                              f"first in row {df.index[int(missing.to_numpy().argmax())]!r}; drop "
                              f"or fill these rows")
-    df = df[list(names.values())].rename(columns={v: k for k, v in names.items()})
+    df = pd.DataFrame({argument: df[name] for argument, name in names.items()})
     for argument in ('rating', 'time'):
         if argument in df and not (pd.api.types.is_numeric_dtype(df[argument])
                                    or pd.api.types.is_datetime64_any_dtype(df[argument])):
@@ -127,9 +127,9 @@ def from_frame(
     repeated = df.duplicated(['user', 'item'])
     if repeated.any():
         if duplicates == 'error':
-            first = df[repeated].iloc[0]
+            first = [df.loc[repeated, column].tolist()[0] for column in ('user', 'item')]
             raise ValueError(f"{int(repeated.sum())} duplicate pairs, the first is user "
-                             f"{first['user']!r} and item {first['item']!r}; pass "
+                             f"{first[0]!r} and item {first[1]!r}; pass "
                              f"duplicates='first' or 'last' to keep one row of each")
         if time is not None:
             df = df.sort_values('time', kind='stable')

@@ -1,5 +1,6 @@
 r"""Synthetic interactions whose false negatives are known."""
-from typing import Callable, Optional
+from collections.abc import Callable
+from typing import Optional
 
 import torch
 from torch import Tensor

@@ -21,7 +21,7 @@ def _reverse_kl(f: Tensor, eta: float) -> Tensor:
     # p_j is proportional to 1 / (nu - f_j); the divergence decreases in nu > max f. With
     # f in [0, 1] and nu = 1 + e^t, bisect on t.
     def divergence(t: Tensor) -> Tensor:
-        gap = 1 + t.exp() - f
+        gap = (1 - f) + t.exp()  # In this order: exact where f is 1.
         return gap.log().mean(1, keepdim=True) + (1 / gap).mean(1, keepdim=True).log()
 
     low = f.new_full((f.size(0), 1), -80.)
@@ -30,7 +30,7 @@ def _reverse_kl(f: Tensor, eta: float) -> Tensor:
         middle = (low + high) / 2
         above = divergence(middle) > eta
         low, high = middle.where(above, low), high.where(above, middle)
-    inverse = 1 / (1 + high.exp() - f)
+    inverse = 1 / ((1 - f) + high.exp())
     return inverse / inverse.sum(1, keepdim=True)
 
 

@@ -36,7 +36,7 @@ class InteractionLoader:
 
     Example:
         >>> from pyg_advcf.datasets import SyntheticExposure
-        >>> loader = InteractionLoader(SyntheticExposure(num_users=20, num_items=30)[0],
+        >>> loader = InteractionLoader(SyntheticExposure(num_users=99, num_items=40)[0],
         ...                            batch_size=16, num_neg=4)
         >>> batch = next(iter(loader))
         >>> batch.user.shape, batch.neg_item.shape

@@ -1,5 +1,4 @@
 r"""What all methods share: backbone, similarity and criterion composed into ``forward(batch)``."""
-from typing import Optional
 
 import torch
 from torch import Tensor, nn

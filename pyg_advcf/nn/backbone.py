@@ -111,8 +111,8 @@ class Backbone(nn.Module):
         user, item = self.graph.as_tensor().long()
         seen = PairMask(user * self.num_items + item, self.num_users, self.num_items)
         parts = [rank(z.user[chunk], z.item, k, seen(chunk), self.candidate_mask)
-                 for chunk in user_ids.split(batch_size)]
-        item, score = zip(*parts) if parts else ([user_ids.new_empty(0, k)], [z.user.new_empty(0, k)])
+                 for chunk in user_ids.split(batch_size)]  # One empty part for no users.
+        item, score = zip(*parts)
         return Recommendations(torch.cat(item), torch.cat(score) / similarity.temperature)
 
     def __repr__(self) -> str:

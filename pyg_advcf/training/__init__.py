@@ -4,4 +4,5 @@ from pyg_advcf.training.fit import History, fit
 from pyg_advcf.training.memory import keep_freed_memory
 from pyg_advcf.training.steps import MinMaxStep, Step
 
-__all__ = ['History', 'MinMaxStep', 'Step', 'fit', 'keep_freed_memory', 'load_safely', 'save_atomically']
+__all__ = ['History', 'MinMaxStep', 'Step', 'fit', 'keep_freed_memory', 'load_safely',
+           'save_atomically']

@@ -1,9 +1,10 @@
 r"""The training loop: epochs, validation, early stopping, checkpoints."""
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Optional, Union
 
 import torch
 from tqdm import tqdm

@@ -1,5 +1,6 @@
 r"""How parameters move: one optimizer, or two players in turn."""
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any, Optional
 
 import torch
 from torch import Tensor

@@ -85,8 +85,8 @@ class PopularityShiftSplit(BaseTransform):
         for number, gamma in enumerate(self.gammas):
             wanted = self.group_sizes(gamma, num_edges).to(size.device)
             stop = torch.minimum(used + wanted, size)
-            inside = (place >= used.repeat_interleave(size)) & (place < stop.repeat_interleave(size))
-            label[inside] = number
+            begin, end = (t.repeat_interleave(size) for t in (used, stop))
+            label[(place >= begin) & (place < end)] = number
             used = stop
         rest = shuffled[label < 0]
         rest = rest[torch.randperm(rest.numel(), generator=generator).to(rest.device)]

@@ -3,7 +3,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_advcf._checks import check_name, check_positive
+from pyg_advcf._checks import check_positive
 from pyg_advcf.interactions import EDGE_TYPE, degrees, validate
 from pyg_advcf.transforms.edges import keep_edges
 

@@ -139,7 +139,8 @@ def test_adversary_l2():
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="'hardness' is 'embedding'.*" + ', '.join(sorted(HARDNESS))):
+    known = ', '.join(sorted(HARDNESS))
+    with pytest.raises(ValueError, match="'hardness' is 'embedding'.*" + known):
         AdvInfoNCE(7, 9, hardness='embedding')
     with pytest.raises(ValueError, match="'k' is 0"):
         AdvInfoNCE(7, 9, k=0)

@@ -52,7 +52,8 @@ def test_capped_where_a_group_runs_out(skewed):
 
 def test_seeded(skewed):
     key = 'test_gamma2_edge_label_index'
-    one, two, other = (PopularityShiftSplit((2, ), seed=s)(skewed)[EDGE_TYPE][key] for s in (0, 0, 1))
+    one, two, other = (PopularityShiftSplit((2, ), seed=s)(skewed)[EDGE_TYPE][key]
+                       for s in (0, 0, 1))
     assert torch.equal(one, two) and not torch.equal(one, other)
 
 

@@ -1,0 +1,62 @@
+r"""Every example runs as a user would run it, with few epochs."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / 'examples'
+
+
+def run(name, *args, cwd, **env):
+    done = subprocess.run([sys.executable, EXAMPLES / name, *map(str, args)], cwd=cwd, text=True,
+                          capture_output=True, env={**os.environ, 'MPLBACKEND': 'Agg', **env})
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_own_loop(tmp_path):
+    out = run('own_loop.py', '--epochs', 3, cwd=tmp_path)
+    assert 'test_iid' in out and 'test_ood' in out and 'recall@20' in out
+
+
+def test_own_data(tmp_path):
+    out = run('own_data.py', '--epochs', 3, cwd=tmp_path)
+    assert 'customer-0' in out and 'product-' in out and 'ndcg@10' in out
+
+
+def test_lightgcn_advinfonce(tmp_path):
+    out = run('lightgcn_advinfonce.py', '--epochs', 5, '--json', 'out/r.json', cwd=tmp_path)
+    results = json.loads((tmp_path / 'out' / 'r.json').read_text())
+    assert [r['method'] for r in results] == ['bpr', 'infonce', 'advinfonce']
+    for r in results:
+        assert {'dataset', 'backbone', 'method', 'seed', 'best_epoch', 'epochs', 'valid', 'test',
+                'train_seconds_per_epoch'} <= set(r)
+        assert set(r['test']) == {'test_iid', 'test_ood', 'test_iid_official', 'test_ood_official'}
+        assert set(r['test']['test_ood']) == {'recall@20', 'ndcg@20', 'hr@20'}
+    assert 'recall@20' in out and (tmp_path / 'outputs' / 'hardness.png').stat().st_size > 5000
+
+
+def test_lightgcn_advinfonce_on_coat(mirror, tmp_path):
+    out = run('lightgcn_advinfonce.py', '--dataset', 'coat', '--data-dir', 'd', '--seeds', 2,
+              '--backbone', 'mf', '--method', 'bce', 'bpr', 'infonce', 'advinfonce', 'uniform',
+              '--epochs', 5, '--json', 'coat.json', cwd=tmp_path, PYG_ADVCF_MIRROR=str(mirror))
+    results = json.loads((tmp_path / 'coat.json').read_text())
+    assert [(r['method'], r['seed']) for r in results] == [
+        (m, s) for s in (0, 1) for m in ('bce', 'bpr', 'infonce', 'advinfonce', 'uniform')]
+    assert all(set(r['test']) == {'test_ood', 'test_ood_official'} for r in results)
+    assert 'test_ood_official' in out
+
+
+@pytest.mark.parametrize('args, message', [
+    (['--method', 'advinfo'], "'method' is 'advinfo', which is not known. Did you mean"),
+    (['--dataset', 'coats'], "'dataset' is 'coats', which is not known. Did you mean 'coat'"),
+    (['--backbone', 'lightgnc'], "'backbone' is 'lightgnc', which is not known."),
+])
+def test_unknown_names_are_told_before_any_work(tmp_path, args, message):
+    done = subprocess.run([sys.executable, EXAMPLES / 'lightgcn_advinfonce.py', *args],
+                          cwd=tmp_path, text=True, capture_output=True)
+    assert done.returncode != 0 and message in done.stderr
+    assert 'best epoch' not in done.stdout

@@ -1,0 +1,166 @@
+import json
+import math
+
+import pytest
+import torch
+
+from pyg_advcf import (
+    EDGE_TYPE,
+    MF,
+    InteractionLoader,
+    LightGCN,
+    MinMaxStep,
+    Step,
+    evaluate,
+    fit,
+    methods,
+)
+
+
+def make(toy, hardness='embed', seed=0):
+    torch.manual_seed(seed)
+    method = methods.AdvInfoNCE(LightGCN(toy, dim=8, num_layers=2), toy, temperature=0.2, k=4,
+                                hardness=hardness)
+    return (MinMaxStep(method, lr=0.01, adversary_lr=0.01, interval=3, offset=0, max_passes=5),
+            InteractionLoader(toy, 64, 4, seed=seed))
+
+
+def run(toy, **kwargs):
+    step, loader = make(toy, kwargs.pop('hardness', 'embed'))
+    kwargs = {'epochs': 12, 'evaluate_every': 2, 'progress': False, **kwargs}
+    return step.method, fit(step, loader, **kwargs)
+
+
+def without_seconds(history):
+    history = history.to_dict()
+    for record in history['epochs']:
+        record.pop('seconds'), record.pop('adversary_seconds', None)
+    return history
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values()))
+
+
+@pytest.mark.parametrize('hardness', ['embed', 'random'])
+def test_two_runs_are_bit_equal(toy, hardness):
+    (a, first), (b, second) = run(toy, hardness=hardness), run(toy, hardness=hardness)
+    assert same_weights(a, b) and without_seconds(first) == without_seconds(second)
+
+
+def test_history_is_plain_data(toy):
+    _, history = run(toy, track=lambda: {'extra@1': 0.5})
+    json.dumps(history.to_dict())
+    assert [r['epoch'] for r in history.epochs] == list(range(12))
+    assert [r['epoch'] for r in history.evaluated] == [1, 3, 5, 7, 9, 11]
+    assert all('recall@20' in r and r['extra@1'] == 0.5 for r in history.evaluated)
+    assert [r['epoch'] for r in history.epochs if 'adversary_loss' in r] == [3, 6, 9]
+    assert history.seconds_per_epoch > 0
+
+
+def test_best_weights_are_restored(toy):
+    method, history = run(toy, epochs=30)
+    best = max(history.evaluated, key=lambda r: r['recall@20'])
+    assert history.best_value == best['recall@20'] and history.best_epoch == best['epoch']
+    assert evaluate(method, toy, 'val')['val']['recall@20'] == history.best_value
+    assert not method.training
+
+
+def test_patience_counts_evaluations_and_improvement_is_strict(toy):
+    values = iter([1., 2., 2., 2., 3.])
+    step, loader = make(toy)
+    history = fit(step, loader, epochs=50, evaluate=lambda: {'recall@20': next(values)},
+                  evaluate_every=3, patience=2, progress=False)
+    assert history.stopped_early and history.best_epoch == 5 and len(history.epochs) == 12
+
+
+def test_no_validation_split_trains_all_epochs(toy):
+    del toy[EDGE_TYPE]['val_edge_label_index']
+    _, history = run(toy, epochs=3)
+    assert len(history.epochs) == 3 and history.best_epoch == -1
+
+
+@pytest.mark.parametrize('hardness', ['embed', 'random'])
+def test_resumed_run_equals_the_uninterrupted_one(toy, tmp_path, hardness):
+    straight, expected = run(toy, hardness=hardness, epochs=20)
+    path = tmp_path / 'run.pt'
+    run(toy, hardness=hardness, epochs=8, checkpoint=path)
+    torch.manual_seed(123)  # A new process has another state.
+    step, loader = make(toy, hardness, seed=7)
+    history = fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True,
+                  progress=False)
+    assert same_weights(step.method, straight)
+    assert without_seconds(history) == without_seconds(expected)
+    # Resuming a finished run trains nothing and gives the same.
+    step, loader = make(toy, hardness, seed=8)
+    fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True, progress=False)
+    assert same_weights(step.method, straight)
+
+
+def test_interrupted_run_resumes(toy, tmp_path):
+    straight, _ = run(toy, epochs=20)
+    step, loader = make(toy)
+    calls = iter(range(100))
+
+    def evaluate_then_stop():
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return evaluate(step.method, toy, 'val')['val']
+
+    path = tmp_path / 'run.pt'
+    with pytest.raises(KeyboardInterrupt):
+        fit(step, loader, epochs=20, evaluate_every=2, evaluate=evaluate_then_stop,
+            checkpoint=path, progress=False)
+    step, loader = make(toy)
+    fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True, progress=False)
+    assert same_weights(step.method, straight)
+
+
+def test_diverged_training_names_the_epoch(toy):
+    step = Step(methods.BPR(MF(toy, dim=8), toy, l2=1.),
+                optimizer=lambda p: torch.optim.SGD(p, lr=1e30))
+    with pytest.raises(FloatingPointError, match='the loss of BPR is .* in epoch .*learning rate'):
+        fit(step, InteractionLoader(toy, 64), epochs=50, evaluate=lambda: {'recall@20': 0.},
+            progress=False)
+
+
+@pytest.mark.parametrize('kwargs, message', [
+    (dict(epochs=0), "'epochs' is 0"), (dict(evaluate_every=0), "'evaluate_every' is 0"),
+    (dict(patience=0), "'patience' is 0"), (dict(monitor='recall'), "'monitor' is 'recall'"),
+    (dict(monitor='recal@20'), "'metrics' is 'recal'.*Did you mean 'recall'"),
+    (dict(resume=True), "'checkpoint' does not name a file"),
+])
+def test_bad_arguments(toy, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        run(toy, **kwargs)
+
+
+def test_empty_validation_split_is_an_error_before_training(toy):
+    toy[EDGE_TYPE].val_edge_label_index = torch.empty(2, 0, dtype=torch.long)
+    step, loader = make(toy)
+    before = step.method.backbone.x.user.clone()
+    with pytest.raises(ValueError, match="the split 'val' is empty"):
+        fit(step, loader, epochs=5, progress=False)
+    assert torch.equal(before, step.method.backbone.x.user)
+
+
+def test_damaged_checkpoint(toy, tmp_path):
+    (tmp_path / 'run.pt').write_bytes(b'half')
+    with pytest.raises(ValueError, match='delete it to start anew'):
+        run(toy, checkpoint=tmp_path / 'run.pt', resume=True)
+
+
+def test_loss_is_the_mean_of_the_batches(toy):
+    step, loader = make(toy)
+    losses = []
+    call = type(step).__call__
+
+    class Recording(type(step)):
+        def __call__(self, batch):
+            loss = call(self, batch)
+            losses.append(float(loss))
+            return loss
+
+    step.__class__ = Recording
+    history = fit(step, loader, epochs=1, progress=False)
+    assert math.isclose(history.epochs[0]['loss'], sum(losses) / len(losses), rel_tol=1e-6)
