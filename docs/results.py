@@ -1,0 +1,179 @@
+r"""Pages of results, generated from the JSON files under ``benchmarks/results`` at every build."""
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')
+import matplotlib.pyplot as plt  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from pyg_advcf.metrics import interval, paired_test  # noqa: E402
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / 'benchmarks' / 'results'
+PAGES = HERE / 'results'
+NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE',
+         'uniform': 'control: k = 64, no adversary'}
+# Independent figures: the official code's protocol restated with independent negatives (means over
+# 10 seeds on Coat, one run on Yahoo!R3), and what was published (one seed each).
+REFERENCE = {
+    ('coat', 'lightgcn', 'advinfonce'): ('.2679 / .1985', '.2846 / .2026'),
+    ('coat', 'lightgcn', 'infonce'): ('.2698 / .1845', '.2689 / .1882'),
+    ('coat', 'lightgcn', 'uniform'): ('.2653 / .1793', '-'),
+    ('coat', 'lightgcn', 'bpr'): ('-', '.2737 / .1707'),
+    ('coat', 'mf', 'advinfonce'): ('.2702 / .1895', '.2905 / .1999'),
+    ('coat', 'mf', 'infonce'): ('.2666 / .1821', '.2683 / .1961'),
+    ('coat', 'mf', 'bpr'): ('-', '.2782 / .1748'),
+    ('yahoo_r3', 'lightgcn', 'advinfonce'): ('.1510 / .0706', '.1527 / .0718'),
+    ('yahoo_r3', 'lightgcn', 'infonce'): ('.1498 / .0703', '.1475 / .0698'),
+    ('yahoo_r3', 'lightgcn', 'uniform'): ('.1522 / .0705', '-'),
+    ('yahoo_r3', 'lightgcn', 'bpr'): ('.1471 / .0684', '.1487 / .0697'),
+}
+
+
+def load(file: str) -> list[dict]:
+    return json.loads((RESULTS / file).read_text())
+
+
+def by_method(results: list[dict]) -> dict[str, list[dict]]:
+    groups = defaultdict(list)
+    for result in results:
+        groups[result['method']].append(result)
+    return {m: sorted(groups[m], key=lambda r: r['seed']) for m in NAMES if m in groups}
+
+
+def cell(values: list[float]) -> str:
+    mean, half = interval(values)
+    return f'{mean:.4f}' if half != half else f'{mean:.4f} ± {half:.4f}'
+
+
+def selected_table(results: list[dict], splits: list[str], reference: bool) -> str:
+    r"""Selected by validation: mean over seeds with the 95 % interval."""
+    first = results[0]
+    head = ['method', 'seeds', 'best epoch (median)', 'validation R@20']
+    head += [f'{s} {m}' for s in splits for m in ('R@20', 'N@20')]
+    head += ['independent R / N', 'published R / N'] if reference else []
+    lines = ['| ' + ' | '.join(head) + ' |', '|' + '---|' * len(head)]
+    for method, runs in by_method(results).items():
+        row = [NAMES[method], str(len(runs)), f"{np.median([r['best_epoch'] for r in runs]):.0f}",
+               cell([r['valid']['recall@20'] for r in runs])]
+        row += [cell([r['test'][s][m] for r in runs]) for s in splits
+                for m in ('recall@20', 'ndcg@20')]
+        if reference:
+            row += REFERENCE.get((first['dataset'], first['backbone'], method), ('-', '-'))
+        lines.append('| ' + ' | '.join(row) + ' |')
+    return '\n'.join(lines)
+
+
+def paired_table(results: list[dict], splits: list[str]) -> str:
+    r"""Differences over the same seeds, at the selected epoch and averaged over equal epochs."""
+    groups = by_method(results)
+    lines = ['| AdvInfoNCE minus | test set | metric | at the selected epochs | p '
+             '| at equal epochs | p |', '|---|---|---|---|---|---|---|']
+    for other in ('infonce', 'uniform'):
+        for split in splits:
+            for metric in ('recall@20', 'ndcg@20'):
+                row = [NAMES[other], split, metric]
+                chosen = [torch.tensor([r['test'][split][metric] for r in groups[m]])
+                          for m in ('advinfonce', other)]
+                row += ['{:+.4f} | {:.3f}'.format(*paired_test(*chosen))]
+                means = [[], []]
+                for a, b in zip(groups['advinfonce'], groups[other]):
+                    key = f'{split}/{metric}'
+                    shared = equal_epochs(a, b)
+                    for mean, run in zip(means, (a, b)):
+                        mean.append(np.mean([v for e, v in zip(run['curves']['epoch'],
+                                                               run['curves'][key])
+                                             if e in shared]))
+                row += ['{:+.4f} | {:.3f}'.format(*paired_test(*map(torch.tensor, means)))]
+                lines.append('| ' + ' | '.join(row) + ' |')
+    return '\n'.join(lines)
+
+
+def equal_epochs(a: dict, b: dict) -> set[int]:
+    r"""Epochs that both runs evaluated, without the first half, where nothing has converged."""
+    shared = sorted(set(a['curves']['epoch']) & set(b['curves']['epoch']))
+    return set(shared[len(shared) // 2:])
+
+
+def plot_curves(results: list[dict], keys: dict[str, str], file: str) -> None:
+    r"""Learning curves at equal epochs: mean over seeds and its 95 % interval."""
+    fig, axes = plt.subplots(1, len(keys), figsize=(4.2 * len(keys), 3.4), layout='constrained')
+    for method, runs in by_method(results).items():
+        length = min(len(r['curves']['epoch']) for r in runs)
+        epoch = np.array(runs[0]['curves']['epoch'][:length]) + 1
+        for ax, (key, title) in zip(axes, keys.items()):
+            values = np.array([r['curves'][key][:length] for r in runs])
+            stats = np.array([interval(column) for column in values.T])
+            line, = ax.plot(epoch, stats[:, 0], label=NAMES[method])
+            ax.fill_between(epoch, stats[:, 0] - stats[:, 1], stats[:, 0] + stats[:, 1],
+                            alpha=0.2, color=line.get_color())
+            best = [r['best_epoch'] + 1 for r in runs]
+            ax.axvline(np.median(best), color=line.get_color(), linestyle=':', linewidth=1)
+            ax.set_title(title, fontsize='medium')
+            ax.set_xlabel('epoch')
+    axes[0].legend(fontsize='small')
+    fig.savefig(PAGES / file, dpi=110)
+    plt.close(fig)
+
+
+def fill(template: str, **parts: str) -> None:
+    text = (HERE / 'results_templates' / template).read_text(encoding='utf-8')
+    for name, part in parts.items():
+        text = text.replace('{{' + name + '}}', part)
+    assert '{{' not in text, 'a part of the page is missing'
+    (PAGES / template).write_text(text, encoding='utf-8')
+
+
+def write_advinfonce() -> None:
+    parts = {}
+    sets = {
+        'coat_lightgcn': ('coat_lightgcn.json', ['test_ood_official', 'test_ood']),
+        'coat_mf': ('coat_mf.json', ['test_ood_official', 'test_ood']),
+        'yahoo': ('yahoo_r3_lightgcn.json', ['test_ood']),
+        'synthetic': ('synthetic_lightgcn.json', ['test_iid', 'test_ood']),
+    }
+    titles = {'recall@20': 'validation R@20', 'test_iid/recall@20': 'in-distribution test R@20',
+              'test_ood/recall@20': 'unbiased test R@20 (clean)',
+              'test_ood/ndcg@20': 'unbiased test N@20 (clean)',
+              'test_ood_official/ndcg@20': 'unbiased test N@20 (official)'}
+    for name, (file, splits) in sets.items():
+        results = load(file)
+        parts[f'{name}_selected'] = selected_table(results, splits, name != 'synthetic')
+        parts[f'{name}_paired'] = paired_table(results, splits)
+        keys = {k: v for k, v in titles.items() if all(k in r['curves'] for r in results)
+                and (k != 'test_ood_official/ndcg@20' or name.startswith('coat'))}
+        plot_curves(results, keys, f'{name}.png')
+    parts['coat_40'] = selected_table(load('coat_lightgcn_40_seeds.json'),
+                                      ['test_ood_official', 'test_ood'], True)
+    fill('advinfonce.md', **parts)
+
+
+def write_gowalla() -> None:
+    run = load('gowalla_lightgcn_bpr.json')[0]
+    curves = run['curves']
+    lines = ['| epoch | validation R@20 | test R@20 | test N@20 |', '|---|---|---|---|']
+    for row in zip(*(curves[k] for k in ('epoch', 'recall@20', 'test/recall@20', 'test/ndcg@20'))):
+        lines.append('| {} | {:.4f} | {:.4f} | {:.4f} |'.format(row[0] + 1, *row[1:]))
+    fill('gowalla.md', table='\n'.join(lines), epochs=str(run['epochs']),
+         seconds=f"{run['train_seconds_per_epoch']:.1f}")
+
+
+def write_speed() -> None:
+    report = json.loads((RESULTS / 'speed_cpu.json').read_text())
+    lines = ['| work | against | ours (ms) | theirs (ms) | ratio |', '|---|---|---|---|---|']
+    for row in report['rows']:
+        lines.append(f"| {row['work']} | {row['against']} | {row['ours_ms']:.2f} "
+                     f"| {row['theirs_ms']:.2f} | {row['ratio']:.2f} |")
+    fill('speed.md', table='\n'.join(lines),
+         machine=', '.join(f'{k} {v}' for k, v in report['machine'].items()))
+
+
+def write_all() -> None:
+    PAGES.mkdir(exist_ok=True)
+    write_advinfonce()
+    write_gowalla()
+    write_speed()
