@@ -1,6 +1,7 @@
 r"""Argument checks whose messages name the argument, the value and the remedy."""
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ def check_name(argument: str, value: Any, choices: Iterable[str]) -> str:
 
 def check_positive(argument: str, value: float, zero: bool = False) -> float:
     r"""Returns ``value`` if it is a finite number above (or, with ``zero``, at least) zero."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0 or (
+    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0 or (
             value == 0 and not zero):
         bound = 'at least 0' if zero else 'above 0'
         raise ValueError(f"'{argument}' is {value!r}, but needs to be a finite number {bound}")
@@ -30,7 +31,7 @@ def check_positive(argument: str, value: float, zero: bool = False) -> float:
 
 def check_count(argument: str, value: int, minimum: int = 1) -> int:
     r"""Returns ``value`` if it is an integer of at least ``minimum``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < minimum:
         raise ValueError(f"'{argument}' is {value!r}, but needs to be an integer of at least "
                          f"{minimum}")
     return value

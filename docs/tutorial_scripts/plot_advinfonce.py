@@ -25,9 +25,9 @@ loader = InteractionLoader(data, batch_size=1024, num_neg=64)
 
 
 # %%
-# Three trainings of 50 epochs, the best validated one kept: the adversary asleep (``'uniform'``: what is left
-# is the constant :math:`\ln k`), as published (``'embed'``), and working *for* the model
-# (``'reverse'``).
+# Three trainings of 50 epochs, the best validated one kept: the adversary asleep (``'uniform'``:
+# what is left is the constant :math:`\ln k`), as published (``'embed'``), and working *for* the
+# model (``'reverse'``).
 def train(hardness):
     seed_everything(0)
     method = AdvInfoNCE(LightGCN(data, dim=64, num_layers=2), data, temperature=0.2, k=64,
@@ -39,7 +39,8 @@ def train(hardness):
 
 trained = {hardness: train(hardness) for hardness in ('uniform', 'embed', 'reverse')}
 for hardness, (method, history) in trained.items():
-    test = {split: f"{values['recall@20']:.4f}" for split, values in evaluate(method, data).items()}
+    test = {split: f"{values['recall@20']:.4f}"
+            for split, values in evaluate(method, data).items()}
     print(f'{hardness:>8}: best epoch {history.best_epoch}, Recall@20 {test}')
 
 # %%

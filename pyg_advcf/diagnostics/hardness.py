@@ -60,6 +60,14 @@ def hardness_report(
 
     Raises:
         ValueError: If the method has no hardness, or an argument is out of range.
+
+    Example:
+        >>> from pyg_advcf import MF, methods
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
+        >>> method = methods.AdvInfoNCE(MF(data, dim=8), data, hardness='uniform')
+        >>> hardness_report(method, data, data.relevant, bins=3).hardness
+        tensor([1., 1., 1.], dtype=torch.float64)
     """
     if not hasattr(method.criterion, 'delta'):
         raise ValueError(f"{method.__class__.__name__} learns no hardness")

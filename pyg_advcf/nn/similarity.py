@@ -56,6 +56,13 @@ class Cosine(Similarity):
 
     Raises:
         ValueError: If ``temperature`` is not above 0.
+
+    Example:
+        >>> import torch
+        >>> z = Embeddings(torch.eye(2), 3 * torch.eye(2))
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0], [0], [[1]], [0])))
+        >>> Cosine(temperature=0.5)(z, batch)
+        (tensor([2.]), tensor([[0.]]))
     """
     kind = 'cosine'
 

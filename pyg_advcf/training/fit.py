@@ -90,6 +90,15 @@ def fit(
         ValueError: If an argument is out of range, ``monitor`` is not measured, or a checkpoint
             is damaged.
         FloatingPointError: If the loss of an epoch is not finite.
+
+    Example:
+        >>> from pyg_advcf import MF, Step, methods
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
+        >>> step = Step(methods.BPR(MF(data, dim=8), data), lr=1e-2)
+        >>> history = fit(step, InteractionLoader(data), epochs=10, progress=False)
+        >>> [record['epoch'] for record in history.evaluated]
+        [4, 9]
     """
     check_count('epochs', epochs)
     check_count('evaluate_every', evaluate_every)

@@ -28,6 +28,13 @@ class Step:
 
     Raises:
         ValueError: If ``lr`` is not above 0.
+
+    Example:
+        >>> from pyg_advcf import MF, methods
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
+        >>> step = Step(methods.BPR(MF(data, dim=8), data), lr=1e-2)
+        >>> losses = [step(batch) for batch in InteractionLoader(data)]
     """
     def __init__(
         self,
@@ -94,6 +101,14 @@ class MinMaxStep(Step):
 
     Raises:
         ValueError: If the method has no second player, or an argument is out of range.
+
+    Example:
+        >>> from pyg_advcf import MF, methods
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
+        >>> step = MinMaxStep(methods.AdvInfoNCE(MF(data, dim=8), data), interval=5)
+        >>> [epoch for epoch in range(15) if step.due(epoch)]
+        [2, 7, 12]
     """
     def __init__(
         self,

@@ -33,6 +33,13 @@ class PopularityShiftSplit(BaseTransform):
     Raises:
         ValueError: If a ratio or ``gamma`` is out of range, the data already have held-out
             splits, or nothing would be left to train on.
+
+    Example:
+        >>> from pyg_advcf import interaction_data, split_names
+        >>> pairs = (torch.rand(100, 50) < 0.3).nonzero().t()
+        >>> data = PopularityShiftSplit(gammas=(10, 2))(interaction_data(pairs, 100, 50))
+        >>> split_names(data)
+        ['test_gamma10', 'test_gamma2', 'val']
     """
     def __init__(
         self,
