@@ -15,8 +15,7 @@ from pyg_advcf.metrics import interval, paired_test  # noqa: E402
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / 'benchmarks' / 'results'
 PAGES = HERE / 'results'
-NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE',
-         'uniform': 'control: k = 64, no adversary'}
+NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE', 'uniform': 'control'}
 # Independent figures: the official code's protocol restated with independent negatives (means over
 # 10 seeds on Coat, one run on Yahoo!R3), and what was published (one seed each).
 REFERENCE = {
@@ -71,17 +70,18 @@ def selected_table(results: list[dict], splits: list[str], reference: bool) -> s
 def paired_table(results: list[dict], splits: list[str]) -> str:
     r"""Differences over the same seeds, at the selected epoch and averaged over equal epochs."""
     groups = by_method(results)
-    lines = ['| AdvInfoNCE minus | test set | metric | at the selected epochs | p '
+    lines = ['| difference | test set | metric | at the selected epochs | p '
              '| at equal epochs | p |', '|---|---|---|---|---|---|---|']
-    for other in ('infonce', 'uniform'):
+    for one, other in (('advinfonce', 'infonce'), ('advinfonce', 'uniform'),
+                       ('uniform', 'infonce')):
         for split in splits:
             for metric in ('recall@20', 'ndcg@20'):
-                row = [NAMES[other], split, metric]
+                row = [f'{NAMES[one]} minus {NAMES[other]}', split, metric]
                 chosen = [torch.tensor([r['test'][split][metric] for r in groups[m]])
-                          for m in ('advinfonce', other)]
+                          for m in (one, other)]
                 row += ['{:+.4f} | {:.3f}'.format(*paired_test(*chosen))]
                 means = [[], []]
-                for a, b in zip(groups['advinfonce'], groups[other]):
+                for a, b in zip(groups[one], groups[other]):
                     key = f'{split}/{metric}'
                     shared = equal_epochs(a, b)
                     for mean, run in zip(means, (a, b)):
@@ -106,6 +106,19 @@ def window_table(results: list[dict]) -> str:
         theirs = independent[method].split(' / ')
         lines.append(f'| {NAMES[method]} | {cells[0]} ({theirs[0]}) | {cells[1]} ({theirs[1]}) '
                      f'| {cells[2]} |')
+    return '\n'.join(lines)
+
+
+def tuning_table(results: list[dict]) -> str:
+    r"""What validation said of the settings that were tried on the synthetic data."""
+    lines = ['| method | temperature | lr | adversary lr | validation R@20 |',
+             '|---|---|---|---|---|']
+    for r in results:
+        s = r['settings']
+        row = [NAMES[r['method']], '-' if r['method'] == 'bpr' else f"{s['temperature']:g}",
+               f"{s['lr']:g}", f"{s['adversary_lr']:g}" if r['method'] == 'advinfonce' else '-',
+               f"{r['valid']['recall@20']:.4f}"]
+        lines.append('| ' + ' | '.join(row) + ' |')
     return '\n'.join(lines)
 
 
@@ -164,6 +177,8 @@ def write_advinfonce() -> None:
         keys = {k: v for k, v in titles.items() if all(k in r['curves'] for r in results)
                 and (k != 'test_ood_official/ndcg@20' or name.startswith('coat'))}
         plot_curves(results, keys, f'{name}.png')
+    assert all(len(runs) == 40 for runs in by_method(load('coat_lightgcn_40_seeds.json')).values())
+    parts['tuning'] = tuning_table(load('synthetic_tuning.json'))
     parts['coat_40'] = selected_table(load('coat_lightgcn_40_seeds.json'),
                                       ['test_ood_official', 'test_ood'], True)
     parts['yahoo_window'] = window_table(load('yahoo_r3_lightgcn.json'))

@@ -7,17 +7,17 @@ from pathlib import Path
 
 from pyg_advcf.interactions import split_names
 from pyg_advcf.metrics import evaluate, interval
-from pyg_advcf.registry import BACKBONES, DATASETS
+from pyg_advcf.registry import BACKBONES, DATASETS, METHODS
 from pyg_advcf.transforms import RandomSplit
 
 
-def add_arguments(parser: argparse.ArgumentParser, methods: list[str]) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--dataset', default='synthetic',
                         help=f"one of {', '.join(sorted(DATASETS))}")
     parser.add_argument('--data-dir', default='data', help='holds a folder per dataset')
     parser.add_argument('--backbone', default='lightgcn',
                         help=f"one of {', '.join(sorted(BACKBONES))}")
-    parser.add_argument('--method', nargs='+', default=methods, help='one or several methods')
+    parser.add_argument('--method', nargs='+', help=f"of {', '.join(sorted(METHODS))}")
     parser.add_argument('--epochs', type=int, help='most epochs to train')
     parser.add_argument('--seeds', type=int, default=1, help='runs seeds 0 to N-1')
     parser.add_argument('--device', default='cpu')

@@ -6,8 +6,7 @@ Without arguments, on built-in synthetic data in under two minutes on two CPU co
 
 The published comparison on Coat, ten seeds, with the constant ln k as a control::
 
-    python examples/lightgcn_advinfonce.py --dataset coat --seeds 10 --json coat.json \
-        --method infonce advinfonce uniform
+    python examples/lightgcn_advinfonce.py --dataset coat --seeds 10 --json coat.json
 """
 import argparse
 import sys
@@ -19,6 +18,7 @@ from common import add_arguments, both_protocols, load, print_table, write_json
 from torch_geometric import seed_everything
 
 from pyg_advcf import InteractionLoader, MinMaxStep, Step, fit
+from pyg_advcf._checks import check_count
 from pyg_advcf.diagnostics import hardness_report, plot_hardness
 from pyg_advcf.methods import AdversarialRecommender
 from pyg_advcf.registry import BACKBONES, METHODS
@@ -92,6 +92,7 @@ def run(args, name: str, seed: int, data):
         'valid': {'recall@20': history.best_value},
         'test': both_protocols(method, data),
         'train_seconds_per_epoch': history.seconds_per_epoch,
+        'settings': {key: s[key] for key in ('temperature', 'lr', 'adversary_lr', 'sampler')},
     }
     passes = [r for r in history.epochs if 'adversary_loss' in r]
     if passes:
@@ -106,7 +107,7 @@ def run(args, name: str, seed: int, data):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser, ['bpr', 'infonce', 'advinfonce'])
+    add_arguments(parser)
     parser.add_argument('--temperature', type=float, help='of InfoNCE and AdvInfoNCE')
     parser.add_argument('--lr', type=float, help='learning rate')
     parser.add_argument('--adversary-lr', type=float, help='learning rate of the adversary')
@@ -117,8 +118,13 @@ def main() -> None:
                         help='hardness against popularity, for AdvInfoNCE')
     parser.add_argument('--verbose', action='store_true', help='progress bars into files too')
     args = parser.parse_args()
+    if args.method is None:  # On real data with the control: what is left without the adversary.
+        control = [] if args.dataset == 'synthetic' else ['uniform']
+        args.method = ['bpr', 'infonce', 'advinfonce', *control]
     if args.threads:
         torch.set_num_threads(args.threads)
+    check_count('--seeds', args.seeds)
+    args.method = list(dict.fromkeys(args.method))
     for name in args.method:
         METHODS[name]  # An unknown name is an error before anything is trained.
     BACKBONES[args.backbone]

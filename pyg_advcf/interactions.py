@@ -4,6 +4,7 @@ The training graph is ``data['user', 'interacts', 'item'].edge_index``. The same
 held-out pairs: ``val_edge_label_index``, and ``test_edge_label_index`` or, for several test sets,
 ``test_<name>_edge_label_index``. A *split* is named by what precedes ``_edge_label_index``.
 """
+import numbers
 from typing import NamedTuple, Optional
 
 import torch
@@ -108,7 +109,27 @@ def held_out(data: HeteroData, split: str) -> Tensor:
 
 def num_nodes(data: HeteroData) -> tuple[int, int]:
     r"""The number of users and of items."""
+    for node_type in ('user', 'item'):
+        count = data[node_type].get('num_nodes')
+        if not isinstance(count, numbers.Integral) or count < 1:
+            raise ValueError(f"data['{node_type}'].num_nodes is {count!r}, but needs to be an "
+                             f"integer of at least 1")
     return data['user'].num_nodes, data['item'].num_nodes
+
+
+def candidate_mask(data: HeteroData) -> Optional[Tensor]:
+    r"""Which items a ranking may hold, ``[num_items]``; ``None`` if all.
+
+    Raises:
+        ValueError: If ``data['item'].candidate_mask`` is not boolean or not of that shape.
+    """
+    mask = data['item'].get('candidate_mask')
+    if mask is not None and (mask.dtype != torch.bool or list(mask.shape) != [
+            data['item'].num_nodes]):
+        raise ValueError(f"data['item'].candidate_mask has dtype {mask.dtype} and shape "
+                         f"{list(mask.shape)}, but needs to be torch.bool and "
+                         f"[{data['item'].num_nodes}]")
+    return mask
 
 
 def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -> None:
@@ -127,18 +148,23 @@ def validate(data: HeteroData) -> HeteroData:
 
     Raises:
         ValueError: If the edge type is missing, if the training graph is empty, if an id is out of
-            range, or if a pair occurs twice in one split.
+            range, if a pair occurs twice in one split, or if a split or the candidate mask is not
+            of the form above.
     """
     if EDGE_TYPE not in data.edge_types:
         raise ValueError(f"'data' has the edge types {data.edge_types}, but needs {EDGE_TYPE}; "
                          f"build it with 'pyg_advcf.interaction_data' or "
                          f"'pyg_advcf.datasets.from_frame'")
     num_users, num_items = num_nodes(data)
+    candidate_mask(data)
     store = data[EDGE_TYPE]
     if store.edge_index.size(1) == 0:
         raise ValueError("'edge_index' is empty: there is no training interaction")
     _check_pairs('edge_index', store.edge_index, num_users, num_items)
     for split in split_names(data):
+        if split not in ('val', 'test') and not split.startswith('test_'):
+            raise ValueError(f"'{split}' is no name of a split: training stops by 'val', and test "
+                             f"sets are 'test' or 'test_<name>'")
         _check_pairs(split + _SUFFIX, store[split + _SUFFIX], num_users, num_items)
     return data
 
@@ -155,6 +181,8 @@ def interaction_graph(data: HeteroData) -> EdgeIndex:
 
 def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
     r"""As :func:`interaction_graph`, for the pairs ``[2, E]`` of any view."""
+    check_ids('pairs[0]', pairs[0], num_users)
+    check_ids('pairs[1]', pairs[1], num_items)
     if max(num_users, num_items, pairs.size(1)) >= 2**31:
         raise ValueError(f"a graph of {num_users} users, {num_items} items and {pairs.size(1)} "
                          f"interactions does not fit 32-bit ids")

@@ -5,6 +5,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf import (
     EDGE_TYPE,
+    as_graph,
     degrees,
     held_out,
     interaction_data,
@@ -68,3 +69,23 @@ def test_bad_held_out():
 def test_missing_edge_type():
     with pytest.raises(ValueError, match='needs .*interacts.*from_frame'):
         validate(HeteroData())
+
+
+def test_graph_of_ids_out_of_range():
+    with pytest.raises(ValueError, match=r"'pairs\[1\]' holds the id 5"):
+        as_graph(torch.tensor([[0], [5]]), 3, 3)
+
+
+@pytest.mark.parametrize('mask', [torch.ones(4), torch.ones(4).long(), torch.ones(3).bool()])
+def test_bad_candidate_mask(mask):
+    data = interaction_data(PAIRS, 3, 4)
+    data['item'].candidate_mask = mask
+    with pytest.raises(ValueError, match=r"candidate_mask has dtype .* needs to be torch.bool"):
+        validate(data)
+
+
+def test_bad_split_name_and_sizes():
+    with pytest.raises(ValueError, match="'valid' is no name of a split: training stops by 'val'"):
+        interaction_data(PAIRS, 3, 4, valid=PAIRS)
+    with pytest.raises(ValueError, match=r"data\['item'\].num_nodes is None"):
+        interaction_data(PAIRS, 3, None)

@@ -43,12 +43,12 @@ class FrameData(NamedTuple):
             item: Item ids, ``[B]`` or ``[B, k]``; places that hold ``-1`` are left out.
             score: In the shape of ``item``.
         """
-        item = item.view(item.size(0), -1)
+        user, item = user.cpu(), item.cpu().view(item.size(0), -1)
         columns = {'user': user.view(-1, 1).expand(item.shape), 'item': item}
         if score is not None:
-            columns['score'] = score.view(item.shape)
+            columns['score'] = score.cpu().view(item.shape)
         keep = item >= 0
-        columns = {key: value[keep].cpu().numpy() for key, value in columns.items()}
+        columns = {key: value[keep].numpy() for key, value in columns.items()}
         columns['user'] = self.user_vocab[columns['user']]
         columns['item'] = self.item_vocab[columns['item']]
         return pd.DataFrame(columns)
@@ -105,7 +105,8 @@ def from_frame(
     names = {'user': user, 'item': item, 'rating': rating, 'time': time}
     names = {argument: name for argument, name in names.items() if name is not None}
     for argument, name in names.items():
-        check_name(argument, name, [str(c) for c in df.columns])
+        if name not in df.columns:
+            check_name(argument, str(name), set(map(str, df.columns)) - {str(name)})
         missing = df[name].isna()
         if missing.any():
             raise ValueError(f"column '{name}' ('{argument}') holds {int(missing.sum())} NaN, the "

@@ -1,4 +1,5 @@
 r"""Full-ranking evaluation on held-out interactions."""
+import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Optional, Union
 
@@ -16,10 +17,11 @@ from torch_geometric.metrics import (
 )
 from torch_geometric.metrics.link_pred import LinkPredMetricData
 
-from pyg_advcf._checks import check_count, check_name
+from pyg_advcf._checks import check_count, check_ids, check_name
 from pyg_advcf.interactions import (
     EDGE_TYPE,
     Embeddings,
+    candidate_mask,
     degrees,
     held_out,
     num_nodes,
@@ -62,17 +64,20 @@ def _difference(a: Tensor, b: Tensor) -> Tensor:
     return a[~torch.isin(a, b, assume_unique=True)]
 
 
-def _build(data: HeteroData, split: str, protocol: str, candidate_mask: Optional[Tensor]) -> _Split:
+def _build(data: HeteroData, split: str, protocol: str, candidates: Optional[Tensor]) -> _Split:
     num_users, num_items = num_nodes(data)
     seen = [data[EDGE_TYPE].edge_index]
     if split != 'val' and 'val' in split_names(data):
         seen.append(data[EDGE_TYPE].val_edge_label_index)
     seen = _keys(torch.cat(seen, dim=1), num_items)
-    truth = _keys(held_out(data, split), num_items)
+    pairs = held_out(data, split)
+    check_ids(f'{split}_edge_label_index[0]', pairs[0], num_users)
+    check_ids(f'{split}_edge_label_index[1]', pairs[1], num_items)
+    truth = _keys(pairs, num_items)
     if protocol == 'clean':
         truth = _difference(truth, seen)
-        if candidate_mask is not None:
-            truth = truth[candidate_mask[truth % num_items]]
+        if candidates is not None:
+            truth = truth[candidates[truth % num_items]]
         if truth.numel() == 0:
             raise ValueError(f"every pair of the split '{split}' also occurs in train or "
                              f"validation (or is no candidate), so nothing is left to rank; use "
@@ -81,9 +86,8 @@ def _build(data: HeteroData, split: str, protocol: str, candidate_mask: Optional
     if split.startswith('test'):
         others = [_keys(held_out(data, s), num_items) for s in split_names(data, 'test')
                   if s != split]
-        masked = torch.unique(torch.cat([masked, *others]))
-    # What is left in the truth is re-admitted to the candidates.
-    masked = _difference(masked, truth)
+        # What is left in the truth is re-admitted to the candidates.
+        masked = _difference(torch.unique(torch.cat([masked, *others])), truth)
     return _Split(PairMask(truth, num_users, num_items), PairMask(masked, num_users, num_items),
                   torch.unique(truth // num_items))
 
@@ -93,7 +97,7 @@ def evaluate(
     data: HeteroData,
     splits: Union[str, Sequence[str], None] = None,
     k: Union[int, Sequence[int]] = (20, ),
-    metrics: Iterable[str] = ('recall', 'ndcg', 'hr'),
+    metrics: Union[str, Iterable[str]] = ('recall', 'ndcg', 'hr'),
     protocol: str = 'clean',
     similarity: Optional[Similarity] = None,
     batch_size: int = 1024,
@@ -118,8 +122,8 @@ def evaluate(
     training items, minus, on test sets, the validation items and the items of *other* test sets.
     Some published splits hold test pairs that also occur in training or validation. Under
     ``protocol='clean'`` such pairs are taken out of :math:`T` (as are non-candidates); under
-    ``protocol='official'`` they are re-admitted to the candidates and count as hits, as in the
-    code of AdvInfoNCE.
+    ``protocol='official'`` they are re-admitted to the candidates of test sets and count as
+    hits, as in the code of AdvInfoNCE.
 
     Args:
         model: A method, a backbone, or :class:`~pyg_advcf.Embeddings`.
@@ -149,9 +153,9 @@ def evaluate(
     """
     splits = split_names(data, 'test') if splits is None else splits
     splits = [splits] if isinstance(splits, str) else list(splits)
-    ks = sorted({k} if isinstance(k, int) else set(k))
-    for value in ks:
-        check_count('k', value)
+    ks = sorted({int(check_count('k', v))
+                 for v in ([k] if isinstance(k, numbers.Integral) else k)})
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     metrics = [check_name('metrics', m, METRICS) for m in metrics]
     check_name('protocol', protocol, PROTOCOLS)
     check_count('batch_size', batch_size)
@@ -166,15 +170,15 @@ def evaluate(
     if z.user.size(0) != num_users or z.item.size(0) != num_items:
         raise ValueError(f"'model' embeds {z.user.size(0)} users and {z.item.size(0)} items, but "
                          f"'data' has {num_users} and {num_items}")
-    candidate_mask = data['item'].get('candidate_mask')
-    tasks = {split: _build(data, split, protocol, candidate_mask) for split in splits}
+    candidates = candidate_mask(data)
+    tasks = {split: _build(data, split, protocol, candidates) for split in splits}
     collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
 
     users = torch.unique(torch.cat([task.users for task in tasks.values()]))
     for chunk in users.split(batch_size):
         scores = z.user[chunk] @ z.item.t()
-        if candidate_mask is not None:
-            scores[:, ~candidate_mask] = float('-inf')
+        if candidates is not None:
+            scores[:, ~candidates] = float('-inf')
         for split, task in tasks.items():
             inside = torch.isin(chunk, task.users)
             user = chunk[inside]
@@ -182,9 +186,9 @@ def evaluate(
                 continue
             # With a single split all rows are its own, and the scores are not needed again.
             own = scores if len(tasks) == 1 else scores[inside]
-            if protocol == 'official' and candidate_mask is not None:
+            if protocol == 'official' and candidates is not None and split.startswith('test'):
                 row, item = task.truth(user)
-                barred = ~candidate_mask[item]
+                barred = ~candidates[item]
                 row, item = row[barred], item[barred]
                 own[row, item] = (z.user[user[row]] * z.item[item]).sum(-1)
             own[task.masked(user)] = float('-inf')

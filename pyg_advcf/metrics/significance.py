@@ -35,7 +35,8 @@ def paired_test(a: Tensor, b: Tensor) -> tuple[float, float]:
     if a.shape != b.shape or a.dim() != 1 or a.numel() < 2:
         raise ValueError(f"'a' and 'b' have shapes {list(a.shape)} and {list(b.shape)}, but need "
                          f"to be paired vectors of at least two values")
-    difference = a.double() - b.double()
+    a, b = (t.detach().cpu().double() for t in (a, b))
+    difference = a - b
     if bool((difference == difference[0]).all()):
         return float(difference[0]), 1. if float(difference[0]) == 0. else 0.
     return float(difference.mean()), float(stats.ttest_rel(a.numpy(), b.numpy()).pvalue)

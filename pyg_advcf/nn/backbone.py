@@ -7,7 +7,13 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_ids, check_name
-from pyg_advcf.interactions import Embeddings, interaction_graph, num_nodes, validate
+from pyg_advcf.interactions import (
+    Embeddings,
+    candidate_mask,
+    interaction_graph,
+    num_nodes,
+    validate,
+)
 from pyg_advcf.nn.ranking import PairMask, rank
 from pyg_advcf.nn.similarity import Dot, Similarity
 
@@ -48,7 +54,7 @@ class Backbone(nn.Module):
         self.item_embedding = nn.Embedding(self.num_items, dim)
         # Not part of the `state_dict`: the data bring the graph along.
         self.register_buffer('graph', interaction_graph(data), persistent=False)
-        self.register_buffer('candidate_mask', data['item'].get('candidate_mask'),
+        self.register_buffer('candidate_mask', candidate_mask(data),
                              persistent=False)
         self.reset_parameters()
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_advcf._checks import check_name, check_positive
+from pyg_advcf._checks import check_ids, check_name, check_positive
 
 
 def _fused(x: Tensor) -> bool:
@@ -105,7 +105,13 @@ def sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
 
     Returns:
         ``[B, N]``.
+
+    Raises:
+        ValueError: If an index is out of range (checked on CPU).
     """
+    if index.device.type == 'cpu' and not torch.compiler.is_compiling():
+        # The kernels below read wherever the ids point to.
+        check_ids('index', index, b.size(0))
     return _sampled_product(a.contiguous(), b.contiguous(), index.long().contiguous())
 
 

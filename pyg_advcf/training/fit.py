@@ -80,7 +80,8 @@ def fit(
         track: Returns further figures to record at each evaluation, for learning curves.
         checkpoint: File to write the whole state to after every evaluation, atomically.
         resume: Whether to go on from ``checkpoint`` if it exists. The run then ends exactly as it
-            would have without the interruption (on CPU bit for bit).
+            would have without the interruption (on CPU bit for bit), if it was interrupted, or
+            had its last epoch, at one of the regular evaluations.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -123,6 +124,11 @@ def fit(
         raise ValueError("'resume' is True, but 'checkpoint' does not name a file")
     if resume and Path(checkpoint).exists():
         state = load_safely(checkpoint, 'delete it to start anew')
+        signature = f'{step!r} over {loader!r}'
+        if not isinstance(state, dict) or state.get('signature') != signature:
+            found = state.get('signature') if isinstance(state, dict) else type(state).__name__
+            raise ValueError(f"the checkpoint '{checkpoint}' is of {found}, but this run is "
+                             f"{signature}; delete it to start anew")
         step.load_state_dict(state['step'])
         loader.load_state_dict(state['loader'])
         torch.set_rng_state(state['rng'])
@@ -171,8 +177,9 @@ def fit(
                 history.stopped_early = patience is not None and misses >= patience
         if checkpoint is not None:
             save_atomically(
-                {'step': step.state_dict(), 'loader': loader.state_dict(),
-                 'rng': torch.get_rng_state(), 'history': history.to_dict(), 'best': best,
+                {'signature': f'{step!r} over {loader!r}', 'step': step.state_dict(),
+                 'loader': loader.state_dict(), 'rng': torch.get_rng_state(),
+                 'history': history.to_dict(), 'best': best,
                  'epoch': epoch, 'misses': misses}, checkpoint)
     bar.close()
     if best is not None:

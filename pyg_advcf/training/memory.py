@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
 
     By default such blocks go back at every ``free`` and are faulted in, page by page, at the next
     allocation, which can take longer than the arithmetic of a training step. The setting holds for
-    the whole process and costs at most 2 GiB of memory that stays reserved; nothing else changes.
+    the whole process, whose memory then may stay at its highest point; nothing else changes.
     :func:`~pyg_advcf.training.fit` calls it; call it yourself for a loop of your own on CPU.
 
     Returns:

@@ -27,7 +27,7 @@ class Step:
             ``lambda parameters: torch.optim.SGD(parameters, lr=0.1)``.
 
     Raises:
-        ValueError: If ``lr`` is not above 0.
+        ValueError: If ``lr`` is not above 0, or if the method has a second player to train.
 
     Example:
         >>> from pyg_advcf import MF, methods
@@ -43,13 +43,17 @@ class Step:
         optimizer: Optional[Callable[[list], Optimizer]] = None,
     ) -> None:
         check_positive('lr', lr)
+        if type(self) is Step and isinstance(method, AdversarialRecommender) and (
+                method.adversary_parameters()):
+            raise ValueError(f"'method' is {method.__class__.__name__}, whose second player would "
+                             f"stay as it was drawn; use MinMaxStep")
         self.method = method
         self.parameters = self._main_parameters()
         self.optimizer = (_adam(self.parameters, lr) if optimizer is None
                           else optimizer(self.parameters))
 
     def _main_parameters(self) -> list[Tensor]:
-        return list(self.method.parameters())
+        return [p for p in self.method.parameters() if p.requires_grad]
 
     def on_epoch_start(self, epoch: int, loader: InteractionLoader,
                        progress: bool = False) -> dict[str, float]:
@@ -140,7 +144,7 @@ class MinMaxStep(Step):
 
     def _main_parameters(self) -> list[Tensor]:
         theirs = {id(p) for p in self.adversary}
-        return [p for p in self.method.parameters() if id(p) not in theirs]
+        return [p for p in super()._main_parameters() if id(p) not in theirs]
 
     def due(self, epoch: int) -> bool:
         r"""Whether the adversary takes a pass before ``epoch``."""

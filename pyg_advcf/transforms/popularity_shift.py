@@ -52,6 +52,8 @@ class PopularityShiftSplit(BaseTransform):
         self.gammas = tuple(gammas)
         if not self.gammas or any(not g >= 1 for g in self.gammas):
             raise ValueError(f"'gammas' is {self.gammas}, but needs numbers of at least 1")
+        if len({f'{g:g}' for g in self.gammas}) < len(self.gammas):
+            raise ValueError(f"'gammas' is {self.gammas}, but each test set needs another one")
         check_positive('test_ratio', test_ratio)
         check_positive('val_ratio', val_ratio, zero=True)
         if len(self.gammas) * test_ratio + val_ratio >= 1:

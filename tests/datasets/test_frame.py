@@ -77,6 +77,13 @@ def test_bad_arguments(kwargs, message):
         from_frame(DF, **kwargs)
 
 
+def test_columns_without_names():
+    frame = from_frame(pd.DataFrame([[7, 1], [8, 1]]), user=0, item=1)
+    assert frame.user_vocab.tolist() == [7, 8]
+    with pytest.raises(ValueError, match="'user' is '2'"):
+        from_frame(pd.DataFrame([[7, 1], [8, 1]]), user=2, item=1)
+
+
 def test_bad_frames():
     with pytest.raises(ValueError, match='the frame is empty'):
         from_frame(DF[:0], user='userId', item='movieId')

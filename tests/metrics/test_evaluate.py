@@ -46,7 +46,7 @@ def brute_force(z, data, split, k, protocol):
             for other, items in tests.items():
                 if other != split:
                     mask = mask | items[u]
-        mask = mask - t
+            mask = mask - t
         scores = z.user[u] @ z.item.t()
         order = sorted((i for i in range(m) if i not in mask),
                        key=lambda i: (-float(scores[i]), i))[:k]
@@ -162,6 +162,28 @@ def test_fewer_candidates_than_k():
 def test_bad_arguments(toy, kwargs, message):
     with pytest.raises(ValueError, match=message):
         evaluate(MF(toy, dim=4), toy, **kwargs)
+
+
+def test_a_single_metric_and_numpy_k(toy):
+    import numpy as np
+    got = evaluate(MF(toy, dim=4), toy, k=np.int64(5), metrics='recall')
+    assert list(got['test_iid']) == ['recall@5']
+
+
+def test_held_out_ids_out_of_range(toy):
+    toy[EDGE_TYPE].test_ood_edge_label_index = torch.tensor([[0, 30], [1, 1]])
+    model = Embeddings(torch.randn(30, 2), torch.randn(40, 2))
+    with pytest.raises(ValueError, match=r"'test_ood_edge_label_index\[0\]' holds the id 30"):
+        evaluate(model, toy)
+
+
+def test_validation_is_ranked_without_training_items_under_both_protocols():
+    pairs = torch.tensor([[0, 0], [0, 1]])
+    data = interaction_data(pairs, 1, 4, val=torch.tensor([[0, 0], [1, 2]]))
+    z = Embeddings(torch.ones(1, 1), torch.tensor([[4.], [3.], [2.], [1.]]))
+    assert evaluate(z, data, 'val', 1, 'recall')['val']['recall@1'] == 1
+    official = evaluate(z, data, 'val', 4, 'recall', protocol='official')['val']['recall@4']
+    assert official == 0.5
 
 
 def test_bad_data_and_models(toy, toy_factory):

@@ -113,6 +113,14 @@ def test_no_three_dimensional_temporary():
     assert 0 < largest < batch * num_neg * dim / 4
 
 
+@pytest.mark.parametrize('bad', [40, -1])
+def test_negative_out_of_range(bad):
+    user_emb, item_emb, user, item, neg = make('random', torch.float32)
+    neg[3, 2] = bad
+    with pytest.raises(ValueError, match=f"'index' holds the id {bad}.*0, 40"):
+        sampled_scores(user_emb, item_emb, user, item, neg)
+
+
 def test_bad_arguments():
     args = make('random', torch.float32)
     with pytest.raises(ValueError, match="'temperature' is 0"):

@@ -150,6 +150,18 @@ def test_damaged_checkpoint(toy, tmp_path):
         run(toy, checkpoint=tmp_path / 'run.pt', resume=True)
 
 
+def test_checkpoint_of_another_run(toy, tmp_path):
+    path = tmp_path / 'run.pt'
+    run(toy, epochs=2, checkpoint=path)
+    step, _ = make(toy)
+    other = InteractionLoader(toy, 32, 4)
+    with pytest.raises(ValueError, match='is of MinMaxStep.*batch_size=64.*but.*batch_size=32'):
+        fit(step, other, checkpoint=path, resume=True, progress=False)
+    torch.save({'something': 1}, path)
+    with pytest.raises(ValueError, match='is of None, but this run is MinMaxStep'):
+        run(toy, checkpoint=path, resume=True)
+
+
 def test_loss_is_the_mean_of_the_batches(toy):
     step, loader = make(toy)
     losses = []

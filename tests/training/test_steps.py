@@ -105,12 +105,23 @@ def test_state_dict_round_trip(toy):
         assert torch.equal(a, b)
 
 
+def test_frozen_parameters_stay(toy):
+    method = methods.BPR(MF(toy, dim=8), toy)
+    method.backbone.item_embedding.weight.requires_grad_(False)
+    before = method.backbone.x.item.clone()
+    Step(method, lr=0.1)(next(iter(InteractionLoader(toy, 64))))
+    assert torch.equal(before, method.backbone.x.item)
+
+
 def test_bad_arguments(toy):
     bpr = methods.BPR(MF(toy, dim=8), toy)
     with pytest.raises(ValueError, match="'method' is BPR, which has no second player; use Step"):
         MinMaxStep(bpr)
     with pytest.raises(ValueError, match="'lr' is 0"):
         Step(bpr, lr=0)
+    with pytest.raises(ValueError, match='second player would stay as .*; use MinMaxStep'):
+        Step(methods.AdvInfoNCE(MF(toy, dim=8), toy))
+    Step(methods.UniformAdvInfoNCE(MF(toy, dim=8), toy))  # Has no second player to train.
     for kwargs in (dict(interval=0), dict(max_passes=-1), dict(adversary_lr=-1), dict(max_kl=0)):
         with pytest.raises(ValueError, match=f"'{next(iter(kwargs))}' is"):
             make(toy, **kwargs)

@@ -59,6 +59,7 @@ def test_seeded(skewed):
 
 @pytest.mark.parametrize('kwargs, message', [
     (dict(gammas=()), "'gammas'"), (dict(gammas=(0.5, )), 'at least 1'),
+    (dict(gammas=(10, 2, 10)), 'each test set needs another one'),
     (dict(test_ratio=0.4), 'leave nothing to train on'), (dict(num_groups=1), "'num_groups' is 1"),
 ])
 def test_bad_arguments(kwargs, message):
