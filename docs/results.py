@@ -67,6 +67,11 @@ def selected_table(results: list[dict], splits: list[str], reference: bool) -> s
     return '\n'.join(lines)
 
 
+def difference(a: torch.Tensor, b: torch.Tensor) -> str:
+    mean, p = paired_test(a, b)
+    return f'{mean:+.4f} | ' + (f'{p:.3f}' if p >= 0.001 else '< 0.001')
+
+
 def paired_table(results: list[dict], splits: list[str]) -> str:
     r"""Differences over the same seeds, at the selected epoch and averaged over equal epochs."""
     groups = by_method(results)
@@ -79,7 +84,7 @@ def paired_table(results: list[dict], splits: list[str]) -> str:
                 row = [f'{NAMES[one]} minus {NAMES[other]}', split, metric]
                 chosen = [torch.tensor([r['test'][split][metric] for r in groups[m]])
                           for m in (one, other)]
-                row += ['{:+.4f} | {:.3f}'.format(*paired_test(*chosen))]
+                row += [difference(*chosen)]
                 means = [[], []]
                 for a, b in zip(groups[one], groups[other]):
                     key = f'{split}/{metric}'
@@ -88,7 +93,7 @@ def paired_table(results: list[dict], splits: list[str]) -> str:
                         mean.append(np.mean([v for e, v in zip(run['curves']['epoch'],
                                                                run['curves'][key])
                                              if e in shared]))
-                row += ['{:+.4f} | {:.3f}'.format(*paired_test(*map(torch.tensor, means)))]
+                row += [difference(*map(torch.tensor, means))]
                 lines.append('| ' + ' | '.join(row) + ' |')
     return '\n'.join(lines)
 
@@ -178,6 +183,8 @@ def write_advinfonce() -> None:
                 and (k != 'test_ood_official/ndcg@20' or name.startswith('coat'))}
         plot_curves(results, keys, f'{name}.png')
     assert all(len(runs) == 40 for runs in by_method(load('coat_lightgcn_40_seeds.json')).values())
+    seconds = {r['method']: r['train_seconds_per_epoch'] for r in load('yahoo_r3_one_thread.json')}
+    parts['yahoo_seconds'] = f"{seconds['advinfonce']:.2f}"
     parts['tuning'] = tuning_table(load('synthetic_tuning.json'))
     parts['coat_40'] = selected_table(load('coat_lightgcn_40_seeds.json'),
                                       ['test_ood_official', 'test_ood'], True)
