@@ -206,7 +206,7 @@ def main():
         add(f'InfoNCE step, {label}, N=128', 'AdvInfoNCE model step', cycle(nce, many),
             cycle(adv, many))
         with torch.no_grad():
-            z = adv.method.backbone()
+            z = adv.method.similarity.prepare(adv.method.backbone())
         add(f'AdvInfoNCE adversary step, {label}, N=128', 'AdvInfoNCE model step',
             cycle(lambda b, adv=adv, z=z: adv.adversary_step(b, z), many), cycle(adv, many))
         bare = Step(methods.BPR(backbone(), data))

@@ -62,7 +62,7 @@ class AdvInfoNCE(AdversarialRecommender):
         return list(self.criterion.hardness.parameters())
 
     def adversary_loss(self, batch: Batch, z: Embeddings) -> tuple[Tensor, dict[str, Tensor]]:
-        pos, neg = self.similarity(z, batch)
+        pos, neg = self.similarity.prepared(z, batch)
         delta = self.criterion.delta(batch, self.backbone.x)
         loss = self.criterion.adversary_loss(pos, neg, batch, delta=delta)
         with torch.no_grad():

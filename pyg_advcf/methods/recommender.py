@@ -69,6 +69,7 @@ class AdversarialRecommender(Recommender):
 
         Args:
             batch: A fresh batch.
-            z: Embeddings of the frozen recommender, computed once per pass.
+            z: Embeddings of the frozen recommender, computed and put through
+                :meth:`~pyg_advcf.nn.Similarity.prepare` once per pass.
         """
         raise NotImplementedError

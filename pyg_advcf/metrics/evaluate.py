@@ -100,7 +100,7 @@ def evaluate(
     metrics: Union[str, Iterable[str]] = ('recall', 'ndcg', 'hr'),
     protocol: str = 'clean',
     similarity: Optional[Similarity] = None,
-    batch_size: int = 1024,
+    batch_size: int = 256,
     per_user: bool = False,
 ) -> dict[str, dict[str, Any]]:
     r"""Ranks the whole catalogue for every user with held-out items, several splits in one pass.
@@ -175,8 +175,10 @@ def evaluate(
     collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
 
     users = torch.unique(torch.cat([task.users for task in tasks.values()]))
+    # One buffer for all chunks: a fresh one would be faulted in page by page each time.
+    buffer = z.user.new_empty(min(batch_size, users.numel()), num_items)
     for chunk in users.split(batch_size):
-        scores = z.user[chunk] @ z.item.t()
+        scores = torch.mm(z.user[chunk], z.item.t(), out=buffer[:chunk.numel()])
         if candidates is not None:
             scores[:, ~candidates] = float('-inf')
         for split, task in tasks.items():

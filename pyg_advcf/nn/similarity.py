@@ -18,8 +18,15 @@ class Similarity(nn.Module):
         Where ``batch.neg_mask`` is ``False`` the negative's score is :math:`-\infty`: every
         criterion of this library gives it neither weight nor gradient.
         """
-        pos, neg = sampled_scores(z.user, z.item, batch.user, batch.item, batch.neg_item,
-                                  self.kind, self.temperature)
+        return self._scores(z, batch, self.kind)
+
+    def prepared(self, z: Embeddings, batch: Batch) -> tuple[Tensor, Tensor]:
+        r"""As :meth:`forward`, for embeddings that went through :meth:`prepare` once."""
+        return self._scores(z, batch, 'dot')
+
+    def _scores(self, z: Embeddings, batch: Batch, kind: str) -> tuple[Tensor, Tensor]:
+        pos, neg = sampled_scores(z.user, z.item, batch.user, batch.item, batch.neg_item, kind,
+                                  self.temperature)
         if batch.neg_mask is not None:
             neg = neg.masked_fill(~batch.neg_mask, float('-inf'))
         return pos, neg

@@ -46,8 +46,9 @@ def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int) -> Tensor:
         source = (w.unsqueeze(-1) * a.unsqueeze(1)).view(-1, a.size(1))
         return a.new_zeros(size, a.size(1)).index_add_(0, index.reshape(-1), source)
     # Sorted by target, each target is one bag: no atomics, and the same order of summation always.
-    target, order = torch.sort(index.reshape(-1), stable=True)
-    offset = torch.searchsorted(target, torch.arange(size + 1))
+    flat = index.reshape(-1)
+    order = torch.sort(flat.to(torch.int32) if size < 2**31 else flat, stable=True)[1]
+    offset = F.pad(torch.bincount(flat, minlength=size).cumsum(0), (1, 0))
     row = torch.div(order, index.size(1), rounding_mode='floor')
     return F.embedding_bag(row, a.contiguous(), offset, per_sample_weights=w.reshape(-1)[order],
                            mode='sum', include_last_offset=True)

@@ -165,7 +165,7 @@ class MinMaxStep(Step):
     def adversary_pass(self, loader: InteractionLoader, progress: bool = False) -> dict[str, float]:
         r"""One pass of the adversary over ``loader``; returns the means of what it logs."""
         with torch.no_grad():
-            z = self.method.backbone()
+            z = self.method.similarity.prepare(self.method.backbone())
         totals: dict[str, Tensor] = {}
         bar = tqdm(loader, desc='adversary', leave=False, disable=not progress)
         for batch in bar:

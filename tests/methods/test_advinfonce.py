@@ -43,7 +43,8 @@ def test_every_hardness_trains(toy, hardness, negatives):
 def test_adversary_loss_does_not_reach_the_recommender(toy):
     method = methods.AdvInfoNCE(MF(toy, dim=8), toy, hardness='mlp')
     batch = next(iter(InteractionLoader(toy, 32, 5)))
-    loss, log = method.adversary_loss(batch, method.backbone())
+    z = method.similarity.prepare(method.backbone())
+    loss, log = method.adversary_loss(batch, z)
     loss.backward()
     assert method.backbone.user_embedding.weight.grad is None
     assert method.backbone.item_embedding.weight.grad is None

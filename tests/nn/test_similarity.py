@@ -14,6 +14,8 @@ def test_training_and_ranking_agree(similarity):
     scores = prepared.user @ prepared.item.t() / similarity.temperature
     assert torch.allclose(pos, scores[batch.user, batch.item], atol=1e-5)
     assert torch.allclose(neg, scores[batch.user.view(-1, 1), batch.neg_item], atol=1e-5)
+    for ours, once in zip((pos, neg), similarity.prepared(prepared, batch)):
+        assert torch.allclose(ours, once, atol=1e-5)
 
 
 def test_masked_negatives_are_minus_infinity():
