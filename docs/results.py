@@ -208,7 +208,13 @@ def write_speed() -> None:
     for row in report['rows']:
         lines.append(f"| {row['work']} | {row['against']} | {row['ours_ms']:.2f} "
                      f"| {row['theirs_ms']:.2f} | {row['ratio']:.2f} |")
-    fill('speed.md', table='\n'.join(lines),
+    growth = ['| edges | users | items | step (ms) | ns per edge | peak memory (GiB) |',
+              '|---|---|---|---|---|---|']
+    for row in load('growth_cpu.json')['rows']:
+        growth.append(f"| {row['edges']:,} | {row['users']:,} | {row['items']:,} "
+                      f"| {row['step_ms']:.0f} | {1e6 * row['step_ms'] / row['edges']:.0f} "
+                      f"| {row['peak_gib']:.1f} |")
+    fill('speed.md', table='\n'.join(lines), growth='\n'.join(growth),
          machine=', '.join(f'{k} {v}' for k, v in report['machine'].items()))
 
 

@@ -2,14 +2,13 @@ r"""Keeping freed memory in the process: training allocates the same tables in e
 import ctypes
 import platform
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST_THRESHOLD = 32 * 2**20  # The most that glibc accepts on 64-bit systems.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # The names of the parameters in <malloc.h>.
 
 
 def keep_freed_memory() -> bool:
-    r"""Asks glibc to reuse freed blocks of up to 32 MiB instead of returning them to the system.
+    r"""Asks glibc to reuse freed blocks of any size instead of returning them to the system.
 
-    By default such blocks go back at every ``free`` and are faulted in, page by page, at the next
+    By default large blocks go back at every ``free`` and are faulted in, page by page, at the next
     allocation, which can take longer than the arithmetic of a training step. The setting holds for
     the whole process, whose memory then may stay at its highest point; nothing else changes.
     :func:`~pyg_advcf.training.fit` calls it; call it yourself for a loop of your own on CPU.
@@ -25,4 +24,4 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-                and libc.mallopt(_MMAP_THRESHOLD, _LARGEST_THRESHOLD))
+                and libc.mallopt(_MMAP_MAX, 0))
