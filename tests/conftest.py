@@ -36,7 +36,7 @@ def mirror():
     path = os.environ.get('PYG_ADVCF_MIRROR')
     if not path:
         pytest.skip('PYG_ADVCF_MIRROR does not name a folder with real data')
-    return Path(path)
+    return Path(path).resolve()
 
 
 @pytest.fixture(autouse=True)
