@@ -3,6 +3,7 @@ import warnings
 
 import torch
 
+from pyg_advcf.ops.backend import backends
 from pyg_advcf.ops.propagate import propagate
 from pyg_advcf.ops.sampled_scores import sampled_product, sampled_scores
 from pyg_advcf.ops.spmm import spmm
@@ -13,4 +14,4 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     torch.sparse_csr_tensor([0, 1], [0], [1.], (1, 1), check_invariants=False)
 
-__all__ = ['propagate', 'sampled_product', 'sampled_scores', 'spmm']
+__all__ = ['backends', 'propagate', 'sampled_product', 'sampled_scores', 'spmm']

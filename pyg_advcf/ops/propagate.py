@@ -6,17 +6,19 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_count
+from pyg_advcf.ops.backend import choose
 from pyg_advcf.ops.spmm import compressed, neighbour_sum
 
 
-def _mean_over_neighbours(x: Tensor, indptr: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+def _mean_over_neighbours(x: Tensor, indptr: Tensor, index: Tensor, inverse: Tensor,
+                          backend: str) -> Tensor:
     # In place on the fresh sum: faster than bags of mode 'mean'.
-    return neighbour_sum(x, indptr, index).mul_(inverse)
+    return neighbour_sum(x, indptr, index, backend).mul_(inverse)
 
 
 @torch.library.custom_op('pyg_advcf::propagate', mutates_args=())
 def _propagate(user: Tensor, item: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor,
-               row: Tensor, num_layers: int) -> tuple[Tensor, Tensor]:
+               row: Tensor, num_layers: int, backend: str) -> tuple[Tensor, Tensor]:
     # With y = D^{-1/2} x a layer is y' = D^{-1} A y, a plain mean over neighbours, and the sum of
     # the layers is D^{1/2} times the sum of the y.
     degree = [ptr.diff().to(user.dtype).view(-1, 1) for ptr in (rowptr, colptr)]
@@ -24,8 +26,8 @@ def _propagate(user: Tensor, item: Tensor, rowptr: Tensor, col: Tensor, colptr: 
     y = [x * d.sqrt() for x, d in zip((user, item), inverse)]
     total: Optional[list[Tensor]] = None
     for layer in range(num_layers):
-        y = [_mean_over_neighbours(y[1], rowptr, col, inverse[0]),
-             _mean_over_neighbours(y[0], colptr, row, inverse[1])]
+        y = [_mean_over_neighbours(y[1], rowptr, col, inverse[0], backend),
+             _mean_over_neighbours(y[0], colptr, row, inverse[1], backend)]
         if layer == 0 and num_layers > 1:
             total = [t.clone() for t in y]
         elif layer > 0:
@@ -39,12 +41,12 @@ def _propagate(user: Tensor, item: Tensor, rowptr: Tensor, col: Tensor, colptr: 
 
 
 @_propagate.register_fake
-def _(user, item, rowptr, col, colptr, row, num_layers):
+def _(user, item, rowptr, col, colptr, row, num_layers, backend):
     return torch.empty_like(user), torch.empty_like(item)
 
 
 def _save(ctx, inputs, output):
-    user, item, *structure, ctx.num_layers = inputs
+    user, item, *structure, ctx.num_layers, ctx.backend = inputs
     ctx.dim = user.size(1)
     ctx.save_for_backward(*structure)
 
@@ -56,8 +58,9 @@ def _backward(ctx, grad_user, grad_item):
         grad_user = present.new_zeros(structure[0].numel() - 1, ctx.dim)
     if grad_item is None:
         grad_item = present.new_zeros(structure[2].numel() - 1, ctx.dim)
-    grads = _propagate(grad_user.contiguous(), grad_item.contiguous(), *structure, ctx.num_layers)
-    return *grads, None, None, None, None, None
+    grads = _propagate(grad_user.contiguous(), grad_item.contiguous(), *structure, ctx.num_layers,
+                       ctx.backend)
+    return *grads, None, None, None, None, None, None
 
 
 _propagate.register_autograd(_backward, setup_context=_save)
@@ -68,6 +71,7 @@ def propagate(
     user: Tensor,
     item: Tensor,
     num_layers: int,
+    backend: Optional[str] = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Mean of the layers 0 to :math:`L` of symmetric-normalised propagation.
 
@@ -80,6 +84,7 @@ def propagate(
         user: ``[n, D]``.
         item: ``[m, D]``.
         num_layers: :math:`L \geq 0`.
+        backend: See :func:`pyg_advcf.ops.backend.choose`.
 
     Returns:
         The pair ``[n, D]``, ``[m, D]``.
@@ -89,4 +94,4 @@ def propagate(
         raise ValueError(f"'user' and 'item' have {user.size(0)} and {item.size(0)} rows, but the "
                          f"graph has shape {tuple(graph.get_sparse_size())}")
     return _propagate(user.contiguous(), item.contiguous(), *compressed(graph, False),
-                      *compressed(graph, True), num_layers)
+                      *compressed(graph, True), num_layers, choose('spmm', user, backend))

@@ -7,21 +7,19 @@ same three (``index`` is ``[B, N]``, ``a`` is ``[B, D]``, ``b`` is ``[m, D]``, `
 * ``gather_sum``: :math:`y_b = \sum_n w_{bn}\, b_{index_{bn}}`
 * ``scatter_sum``: :math:`y_j = \sum_{(b,n): index_{bn} = j} w_{bn}\, a_b`
 """
+from typing import Optional
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_advcf._checks import check_ids, check_name, check_positive
-
-
-def _fused(x: Tensor) -> bool:
-    # PyTorch's sampled sparse product and weighted embedding bag: CPU kernels for these types.
-    return x.device.type == 'cpu' and x.dtype in (torch.float32, torch.float64)
+from pyg_advcf.ops.backend import choose
 
 
 @torch.library.custom_op('pyg_advcf::sampled_product', mutates_args=())
-def _sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
-    if not _fused(a) or index.numel() == 0:
+def _sampled_product(a: Tensor, b: Tensor, index: Tensor, backend: str) -> Tensor:
+    if backend == 'torch' or index.numel() == 0:
         return torch.einsum('bd,bnd->bn', a, b[index])
     if index.size(1) >= b.size(0):  # More negatives than items: all scores are fewer.
         return (a @ b.t()).gather(1, index)
@@ -34,15 +32,15 @@ def _sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
 
 
 @torch.library.custom_op('pyg_advcf::gather_sum', mutates_args=())
-def _gather_sum(w: Tensor, b: Tensor, index: Tensor) -> Tensor:
-    if not _fused(b) or index.numel() == 0:
+def _gather_sum(w: Tensor, b: Tensor, index: Tensor, backend: str) -> Tensor:
+    if backend == 'torch' or index.numel() == 0:
         return torch.einsum('bn,bnd->bd', w, b[index])
     return F.embedding_bag(index, b, per_sample_weights=w.contiguous(), mode='sum')
 
 
 @torch.library.custom_op('pyg_advcf::scatter_sum', mutates_args=())
-def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int) -> Tensor:
-    if not _fused(a) or index.numel() == 0:
+def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int, backend: str) -> Tensor:
+    if backend == 'torch' or index.numel() == 0:
         source = (w.unsqueeze(-1) * a.unsqueeze(1)).view(-1, a.size(1))
         return a.new_zeros(size, a.size(1)).index_add_(0, index.reshape(-1), source)
     # Sorted by target, each target is one bag: no atomics, and the same order of summation always.
@@ -55,40 +53,44 @@ def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int) -> Tensor:
 
 
 @_sampled_product.register_fake
-def _(a, b, index):
+def _(a, b, index, backend):
     return a.new_empty(index.shape)
 
 
 @_gather_sum.register_fake
-def _(w, b, index):
+def _(w, b, index, backend):
     return b.new_empty(index.size(0), b.size(1))
 
 
 @_scatter_sum.register_fake
-def _(w, a, index, size):
+def _(w, a, index, size, backend):
     return a.new_empty(size, a.size(1))
 
 
 def _save(ctx, inputs, output):
     ctx.save_for_backward(*inputs[:3])
+    ctx.backend = inputs[-1]
 
 
 def _sampled_product_backward(ctx, grad):
     a, b, index = ctx.saved_tensors
-    return (_gather_sum(grad, b, index) if ctx.needs_input_grad[0] else None,
-            _scatter_sum(grad, a, index, b.size(0)) if ctx.needs_input_grad[1] else None, None)
+    return (_gather_sum(grad, b, index, ctx.backend) if ctx.needs_input_grad[0] else None,
+            _scatter_sum(grad, a, index, b.size(0), ctx.backend)
+            if ctx.needs_input_grad[1] else None, None, None)
 
 
 def _gather_sum_backward(ctx, grad):
     w, b, index = ctx.saved_tensors
-    return (_sampled_product(grad, b, index) if ctx.needs_input_grad[0] else None,
-            _scatter_sum(w, grad, index, b.size(0)) if ctx.needs_input_grad[1] else None, None)
+    return (_sampled_product(grad, b, index, ctx.backend) if ctx.needs_input_grad[0] else None,
+            _scatter_sum(w, grad, index, b.size(0), ctx.backend)
+            if ctx.needs_input_grad[1] else None, None, None)
 
 
 def _scatter_sum_backward(ctx, grad):
     w, a, index = ctx.saved_tensors
-    return (_sampled_product(a, grad, index) if ctx.needs_input_grad[0] else None,
-            _gather_sum(w, grad, index) if ctx.needs_input_grad[1] else None, None, None)
+    return (_sampled_product(a, grad, index, ctx.backend) if ctx.needs_input_grad[0] else None,
+            _gather_sum(w, grad, index, ctx.backend) if ctx.needs_input_grad[1] else None,
+            None, None, None)
 
 
 _sampled_product.register_autograd(_sampled_product_backward, setup_context=_save)
@@ -96,13 +98,19 @@ _gather_sum.register_autograd(_gather_sum_backward, setup_context=_save)
 _scatter_sum.register_autograd(_scatter_sum_backward, setup_context=_save)
 
 
-def sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
+def sampled_product(
+    a: Tensor,
+    b: Tensor,
+    index: Tensor,
+    backend: Optional[str] = None,
+) -> Tensor:
     r"""Dot products of row ``i`` of ``a`` with the rows ``index[i]`` of ``b``.
 
     Args:
         a: ``[B, D]``.
         b: ``[m, D]``.
         index: Rows of ``b``, ``[B, N]``, in ``[0, m)``; may repeat.
+        backend: See :func:`pyg_advcf.ops.backend.choose`.
 
     Returns:
         ``[B, N]``.
@@ -113,7 +121,8 @@ def sampled_product(a: Tensor, b: Tensor, index: Tensor) -> Tensor:
     if index.device.type == 'cpu' and not torch.compiler.is_compiling():
         # The kernels below read wherever the ids point to.
         check_ids('index', index, b.size(0))
-    return _sampled_product(a.contiguous(), b.contiguous(), index.long().contiguous())
+    return _sampled_product(a.contiguous(), b.contiguous(), index.long().contiguous(),
+                            choose('sampled_scores', a, backend))
 
 
 def sampled_scores(
@@ -124,6 +133,7 @@ def sampled_scores(
     neg_item: Tensor,
     kind: str = 'dot',
     temperature: float = 1.0,
+    backend: Optional[str] = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Scores of the positive and the negative pairs of a batch.
 
@@ -138,6 +148,7 @@ def sampled_scores(
         neg_item: ``[B, N]``, or ``[N]`` if all rows share their negatives.
         kind: ``'dot'`` or ``'cosine'``.
         temperature: :math:`\tau > 0`.
+        backend: See :func:`pyg_advcf.ops.backend.choose`.
 
     Returns:
         ``pos`` ``[B]`` and ``neg`` ``[B, N]``.
@@ -157,7 +168,8 @@ def sampled_scores(
     if neg_item.dim() == 1:
         pos = (u * F.embedding(item, item_emb)).sum(-1)
         return pos, u @ F.embedding(neg_item, item_emb).t()
-    scores = sampled_product(u, item_emb, torch.cat([item.unsqueeze(1), neg_item], dim=1))
+    scores = sampled_product(u, item_emb, torch.cat([item.unsqueeze(1), neg_item], dim=1),
+                             backend)
     return scores[:, 0], scores[:, 1:]
 
 

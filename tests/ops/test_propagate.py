@@ -61,8 +61,8 @@ def test_compiles(toy):
     from pyg_advcf.ops.spmm import compressed
     structure = (*compressed(graph, False), *compressed(graph, True))
     x = torch.randn(30, 4), torch.randn(40, 4)
-    compiled = torch.compile(lambda u, i: _propagate(u, i, *structure, 2), backend='aot_eager',
-                             fullgraph=True)
+    compiled = torch.compile(lambda u, i: _propagate(u, i, *structure, 2, 'fused'),
+                             backend='aot_eager', fullgraph=True)
     for a, b in zip(compiled(*x), propagate(graph, *x, 2)):
         assert torch.equal(a, b)
 
