@@ -1,6 +1,9 @@
 r"""Growth with the number of edges: step time and memory on random graphs, LightGCN with BPR.
 
     python benchmarks/growth.py --json benchmarks/results/growth_cpu.json
+    python benchmarks/growth.py --return-memory --json benchmarks/results/growth_cpu_returned.json
+
+The second leaves the allocator as it is by default: `keep_freed_memory` is not called.
 
 Each size runs in a process of its own, so that its peak memory is its own. Users and items grow
 with the edges (mean degrees 32 and 64), so every part of a step should grow linearly.
@@ -29,10 +32,11 @@ def random_pairs(num_users, num_items, num_edges):
     return torch.stack([keys // num_items, keys % num_items])
 
 
-def measure(num_edges, steps):
+def measure(num_edges, steps, keep):
     from pyg_advcf import InteractionLoader, LightGCN, Step, interaction_data, methods
     from pyg_advcf.training import keep_freed_memory
-    keep_freed_memory()
+    if keep:
+        keep_freed_memory()
     num_users, num_items = num_edges // 32, num_edges // 64
     start = time.perf_counter()
     data = interaction_data(random_pairs(num_users, num_items, num_edges), num_users, num_items)
@@ -57,16 +61,18 @@ def main():
     parser.add_argument('--edges', type=int, nargs='+',
                         default=[1_000_000, 4_000_000, 16_000_000, 64_000_000])
     parser.add_argument('--steps', type=int, default=5)
+    parser.add_argument('--return-memory', action='store_true',
+                        help='do not keep freed memory')
     parser.add_argument('--one', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.one, args.steps)))
+        print(json.dumps(measure(args.one, args.steps, not args.return_memory)))
         return
     rows = []
     for edges in args.edges:
-        done = subprocess.run([sys.executable, '-W', 'ignore', __file__, '--one', str(edges),
-                               '--steps', str(args.steps)], capture_output=True, text=True,
-                              check=True)
+        command = [sys.executable, '-W', 'ignore', __file__, '--one', str(edges),
+                   '--steps', str(args.steps), *['--return-memory'] * args.return_memory]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows.append(json.loads(done.stdout))
         print(rows[-1], flush=True)
     report = {'machine': {'processor': platform.machine(), 'cores': os.cpu_count(),

@@ -1,7 +1,11 @@
 r"""Speed as ratios in one run: ours, PyTorch Geometric's idiomatic path, and plain torch.
 
     PYG_ADVCF_MIRROR=... python benchmarks/speed.py --json benchmarks/results/speed_cpu.json
+    PYG_ADVCF_MIRROR=... python benchmarks/speed.py --return-memory \
+        --json benchmarks/results/speed_cpu_returned.json
 
+In the first run every contestant profits from `keep_freed_memory`, the others' paths more than
+ours, since their temporaries are larger; in the second none does, as their users run them.
 The contestants are interleaved, and the median of several repetitions counts. Without the mirror a
 random graph of Gowalla's size takes the place of the data.
 """
@@ -27,10 +31,11 @@ from pyg_advcf import (
     Step,
     evaluate,
     interaction_data,
+    interaction_graph,
     methods,
 )
 from pyg_advcf.datasets import Gowalla
-from pyg_advcf.ops.sampled_scores import sampled_scores
+from pyg_advcf.ops import sampled_scores, spmm
 from pyg_advcf.training import keep_freed_memory
 
 
@@ -157,11 +162,14 @@ def main():
     parser.add_argument('--repeats', type=int, default=9)
     parser.add_argument('--threads', type=int)
     parser.add_argument('--data-dir', default='data')
+    parser.add_argument('--return-memory', action='store_true',
+                        help='leave the allocator as it is by default')
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    keep_freed_memory()
+    if not args.return_memory:
+        keep_freed_memory()
     real = 'PYG_ADVCF_MIRROR' in os.environ
     data = Gowalla(os.path.join(args.data_dir, 'gowalla'))[0] if real else random_data()
     rows = []
@@ -180,6 +188,14 @@ def main():
     add(name, "PyG's LightGCN example", cycle(bpr, loader), cycle(pyg, loader), 3)
     add(name, 'two cached CSR products, autograd', cycle(bpr, loader),
         cycle(CSRStep(data, 3, 64), loader))
+
+    graph = interaction_graph(data)
+    (indptr, index), _ = graph.get_csr()
+    item_emb = torch.randn(data['item'].num_nodes, 64)
+    matrix = torch.sparse_csr_tensor(indptr, index, torch.ones(index.numel()),
+                                     graph.get_sparse_size(), check_invariants=False)
+    add('sum over neighbours, users, D=64', "PyTorch's CSR product", lambda: spmm(graph, item_emb),
+        lambda: matrix @ item_emb, 5 * args.repeats)
 
     many = InteractionLoader(data, 2048, 128)
     batch = next(iter(many))

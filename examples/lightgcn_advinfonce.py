@@ -18,7 +18,6 @@ from common import add_arguments, both_protocols, load, print_table, write_json
 from torch_geometric import seed_everything
 
 from pyg_advcf import InteractionLoader, MinMaxStep, Step, fit
-from pyg_advcf._checks import check_count
 from pyg_advcf.diagnostics import hardness_report, plot_hardness
 from pyg_advcf.methods import AdversarialRecommender
 from pyg_advcf.registry import BACKBONES, METHODS
@@ -123,7 +122,8 @@ def main() -> None:
         args.method = ['bpr', 'infonce', 'advinfonce', *control]
     if args.threads:
         torch.set_num_threads(args.threads)
-    check_count('--seeds', args.seeds)
+    if args.seeds < 1:
+        parser.error(f'--seeds is {args.seeds}, but needs to be at least 1')
     args.method = list(dict.fromkeys(args.method))
     for name in args.method:
         METHODS[name]  # An unknown name is an error before anything is trained.

@@ -59,10 +59,10 @@ class NegativeSampler:
         # Mass of the user's items before this one, and the free mass below it.
         own = weight[item].cumsum(0)
         before_user = torch.cat([own.new_zeros(1), own])[start]
-        self.own_before = own - weight[item] - before_user[user]
-        free_below = self.upper[item] - weight[item] - self.own_before
+        own_before = own - weight[item] - before_user[user]
+        free_below = self.upper[item] - weight[item] - own_before
         self.free_keys = user * (self.total + 1) + free_below
-        self.start, self.count = start, count
+        self.start = start
         own_total = torch.zeros(self.num_users, dtype=torch.long, device=device)
         own_total.index_add_(0, user, weight[item])
         self.own_upper = own - before_user[user]

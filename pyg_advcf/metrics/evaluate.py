@@ -88,7 +88,8 @@ def _build(data: HeteroData, split: str, protocol: str, candidates: Optional[Ten
                   if s != split]
         # What is left in the truth is re-admitted to the candidates.
         masked = _difference(torch.unique(torch.cat([masked, *others])), truth)
-    return _Split(PairMask(truth, num_users, num_items), PairMask(masked, num_users, num_items),
+    return _Split(PairMask.from_keys(truth, num_users, num_items),
+                  PairMask.from_keys(masked, num_users, num_items),
                   torch.unique(truth // num_items))
 
 

@@ -16,6 +16,7 @@ from pyg_advcf.interactions import (
 )
 from pyg_advcf.nn.ranking import PairMask, rank
 from pyg_advcf.nn.similarity import Dot, Similarity
+from pyg_advcf.ops.spmm import compressed
 
 _INITS = {
     'xavier_normal': nn.init.xavier_normal_,
@@ -114,8 +115,7 @@ class Backbone(nn.Module):
             self.train(training)
         similarity = Dot() if similarity is None else similarity
         z = similarity.prepare(z)
-        user, item = self.graph.as_tensor().long()
-        seen = PairMask(user * self.num_items + item, self.num_users, self.num_items)
+        seen = PairMask(*compressed(self.graph, False))
         parts = [rank(z.user[chunk], z.item, k, seen(chunk), self.candidate_mask)
                  for chunk in user_ids.split(batch_size)]  # One empty part for no users.
         item, score = zip(*parts)

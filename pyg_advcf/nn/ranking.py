@@ -9,14 +9,18 @@ class PairMask:
     r"""A set of user-item pairs that a ranking leaves out, indexed by user.
 
     Args:
-        keys: ``user * num_items + item`` of each pair, sorted and unique.
-        num_users: Number of users.
-        num_items: Number of items.
+        indptr: Where each user's items begin and end, ``[num_users + 1]``; a graph's compressed
+            form will do.
+        item: The items, grouped by user.
     """
-    def __init__(self, keys: Tensor, num_users: int, num_items: int) -> None:
-        self.item = keys % num_items
+    def __init__(self, indptr: Tensor, item: Tensor) -> None:
+        self.indptr, self.item = indptr, item
+
+    @classmethod
+    def from_keys(cls, keys: Tensor, num_users: int, num_items: int) -> 'PairMask':
+        r"""From the sorted, unique ``user * num_items + item`` of the pairs."""
         bounds = torch.arange(num_users + 1, device=keys.device) * num_items
-        self.indptr = torch.searchsorted(keys, bounds)
+        return cls(torch.searchsorted(keys, bounds), keys % num_items)
 
     def __call__(self, user: Tensor) -> tuple[Tensor, Tensor]:
         r"""``(row, item)`` of the pairs of ``user``, where ``row`` counts along ``user``."""
@@ -24,7 +28,7 @@ class PairMask:
         row = torch.repeat_interleave(torch.arange(user.numel(), device=user.device), count)
         first = torch.cumsum(count, 0) - count
         offset = torch.arange(row.numel(), device=user.device) - first[row]
-        return row, self.item[start[row] + offset]
+        return row, self.item[start[row] + offset].long()
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

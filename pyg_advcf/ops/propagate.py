@@ -19,23 +19,20 @@ def _mean_over_neighbours(x: Tensor, indptr: Tensor, index: Tensor, inverse: Ten
 @torch.library.custom_op('pyg_advcf::propagate', mutates_args=())
 def _propagate(user: Tensor, item: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor,
                row: Tensor, num_layers: int, backend: str) -> tuple[Tensor, Tensor]:
+    if num_layers == 0:
+        return user.clone(), item.clone()
     # With y = D^{-1/2} x a layer is y' = D^{-1} A y, a plain mean over neighbours, and the sum of
     # the layers is D^{1/2} times the sum of the y.
     degree = [ptr.diff().to(user.dtype).view(-1, 1) for ptr in (rowptr, colptr)]
     inverse = [(1 / d).masked_fill_(d == 0, 0.) for d in degree]
     y = [x * d.sqrt() for x, d in zip((user, item), inverse)]
-    total: Optional[list[Tensor]] = None
-    for layer in range(num_layers):
+    total: list[Tensor] = []
+    for _ in range(num_layers):
         y = [_mean_over_neighbours(y[1], rowptr, col, inverse[0], backend),
              _mean_over_neighbours(y[0], colptr, row, inverse[1], backend)]
-        if layer == 0 and num_layers > 1:
-            total = [t.clone() for t in y]
-        elif layer > 0:
-            total = [t.add_(new) for t, new in zip(total, y)]
+        # The next layer reads y, so the sum is kept in tensors of its own.
+        total = [t.add_(new) for t, new in zip(total, y)] or [t.clone() for t in y]
     share = 1. / (num_layers + 1)
-    if num_layers == 0:
-        return user.clone(), item.clone()
-    total = y if total is None else total
     return tuple(t.mul_(d.sqrt() * share).add_(x, alpha=share)
                  for t, d, x in zip(total, degree, (user, item)))
 

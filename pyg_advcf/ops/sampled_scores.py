@@ -1,4 +1,4 @@
-r"""Scores of sampled user-item pairs, forward and backward without a ``[B, N, D]`` tensor.
+r"""Scores of sampled user-item pairs; fused, forward and backward without a ``[B, N, D]`` tensor.
 
 Three products are closed under differentiation, so that gradients of any order are made of the
 same three (``index`` is ``[B, N]``, ``a`` is ``[B, D]``, ``b`` is ``[m, D]``, ``w`` is ``[B, N]``):

@@ -120,11 +120,11 @@ def fit(
     if loader.user.device.type == 'cpu':
         keep_freed_memory()
     history, best, start, misses = History(), None, 0, 0
+    signature = f'{step!r} over {loader!r}'
     if resume and checkpoint is None:
         raise ValueError("'resume' is True, but 'checkpoint' does not name a file")
     if resume and Path(checkpoint).exists():
         state = load_safely(checkpoint, 'delete it to start anew')
-        signature = f'{step!r} over {loader!r}'
         if not isinstance(state, dict) or state.get('signature') != signature:
             found = state.get('signature') if isinstance(state, dict) else type(state).__name__
             raise ValueError(f"the checkpoint '{checkpoint}' is of {found}, but this run is "
@@ -142,17 +142,13 @@ def fit(
             break
         method.train()
         record: dict[str, Any] = {'epoch': epoch}
-        begin = time.perf_counter()
         record.update(step.on_epoch_start(epoch, loader, progress))
-        adversary_seconds = time.perf_counter() - begin
         begin = time.perf_counter()
         total = torch.zeros((), device=loader.user.device)
         for batch in loader:
             total += step(batch)  # Read once per epoch: no synchronisation per step.
         record['loss'] = float(total) / len(loader)
         record['seconds'] = time.perf_counter() - begin
-        if adversary_seconds > 0 and 'adversary_loss' in record:
-            record['adversary_seconds'] = adversary_seconds
         history.epochs.append(record)
         if not math.isfinite(record['loss']):
             raise FloatingPointError(f"the loss of {method.__class__.__name__} is "
@@ -177,7 +173,7 @@ def fit(
                 history.stopped_early = patience is not None and misses >= patience
         if checkpoint is not None:
             save_atomically(
-                {'signature': f'{step!r} over {loader!r}', 'step': step.state_dict(),
+                {'signature': signature, 'step': step.state_dict(),
                  'loader': loader.state_dict(), 'rng': torch.get_rng_state(),
                  'history': history.to_dict(), 'best': best,
                  'epoch': epoch, 'misses': misses}, checkpoint)

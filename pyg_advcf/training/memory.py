@@ -15,10 +15,6 @@ def keep_freed_memory() -> bool:
 
     Returns:
         Whether it had an effect: ``False`` with other C libraries.
-
-    Example:
-        >>> keep_freed_memory() in (True, False)
-        True
     """
     if platform.libc_ver()[0] != 'glibc':
         return False

@@ -1,4 +1,5 @@
 r"""How parameters move: one optimizer, or two players in turn."""
+import time
 from collections.abc import Callable
 from typing import Any, Optional
 
@@ -157,7 +158,9 @@ class MinMaxStep(Step):
         super().on_epoch_start(epoch, loader, progress)
         if not self.due(epoch):
             return {}
+        begin = time.perf_counter()
         log = self.adversary_pass(loader, progress)
+        log['adversary_seconds'] = time.perf_counter() - begin
         self.passes += 1
         self.spent = self.max_kl is not None and log['kl_uniform_p'] > self.max_kl
         return log

@@ -24,7 +24,7 @@ def test_rows_without_candidates():
 
 def test_pair_mask():
     keys = torch.tensor([0 * 5 + 1, 0 * 5 + 4, 3 * 5 + 0])
-    mask = PairMask(keys, 4, 5)
+    mask = PairMask.from_keys(keys, 4, 5)
     row, item = mask(torch.tensor([3, 0, 1, 0]))
     assert list(zip(row.tolist(), item.tolist())) == [(0, 0), (1, 1), (1, 4), (3, 1), (3, 4)]
 
