@@ -4,6 +4,10 @@ from pathlib import Path
 import pytest
 import torch
 
+if not torch.cuda.is_available():
+    # Read when the kernels are defined, so before anything imports them.
+    os.environ.setdefault('TRITON_INTERPRET', '1')
+
 from pyg_advcf import interaction_data
 
 

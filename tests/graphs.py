@@ -1,7 +1,10 @@
-r"""Bipartite graphs that the operations are tested on, degenerate ones among them."""
+r"""Bipartite graphs and backends that the operations are tested on, degenerate graphs among them."""
+import importlib.util
+
 import torch
 
 from pyg_advcf import as_graph, interaction_graph
+from pyg_advcf.ops.backend import BACKENDS
 
 GRAPHS = {
     'toy': lambda toy: interaction_graph(toy),
@@ -9,3 +12,6 @@ GRAPHS = {
     'one_user': lambda toy: as_graph(torch.tensor([[0, 0], [2, 1]]), 1, 3),
     'no_edges': lambda toy: as_graph(torch.empty(2, 0, dtype=torch.long), 3, 2),
 }
+# Those that can run here: `conftest.py` has Triton interpret its kernels where there is no GPU.
+BACKENDS_HERE = [name for name in BACKENDS if name in ('torch', 'fused')
+                 or importlib.util.find_spec(name)]

@@ -6,58 +6,75 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.ops.backend import choose
-from pyg_advcf.ops.spmm import compressed, neighbour_sum
-
-
-def _mean_over_neighbours(x: Tensor, indptr: Tensor, index: Tensor, inverse: Tensor,
-                          backend: str) -> Tensor:
-    # In place on the fresh sum: faster than bags of mode 'mean'.
-    return neighbour_sum(x, indptr, index, backend).mul_(inverse)
+from pyg_advcf.ops import bags
+from pyg_advcf.ops.backend import choose, kernels
+from pyg_advcf.ops.spmm import check_rows, compressed, expand, places
 
 
 @torch.library.custom_op('pyg_advcf::propagate', mutates_args=())
 def _propagate(user: Tensor, item: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor,
-               row: Tensor, num_layers: int, backend: str) -> tuple[Tensor, Tensor]:
-    if num_layers == 0:
-        return user.clone(), item.clone()
-    # With y = D^{-1/2} x a layer is y' = D^{-1} A y, a plain mean over neighbours, and the sum of
-    # the layers is D^{1/2} times the sum of the y.
-    degree = [ptr.diff().to(user.dtype).view(-1, 1) for ptr in (rowptr, colptr)]
-    inverse = [(1 / d).masked_fill_(d == 0, 0.) for d in degree]
-    y = [x * d.sqrt() for x, d in zip((user, item), inverse)]
-    total: list[Tensor] = []
-    for _ in range(num_layers):
-        y = [_mean_over_neighbours(y[1], rowptr, col, inverse[0], backend),
-             _mean_over_neighbours(y[0], colptr, row, inverse[1], backend)]
-        # The next layer reads y, so the sum is kept in tensors of its own.
-        total = [t.add_(new) for t, new in zip(total, y)] or [t.clone() for t in y]
+               row: Tensor, user_rows: Optional[Tensor], item_rows: Optional[Tensor],
+               user_source: Optional[Tensor], item_source: Optional[Tensor], num_layers: int,
+               backend: str) -> tuple[Tensor, Tensor]:
+    r"""``*_rows`` are the rows wanted, ``*_source`` the only rows that ``user``, ``item`` hold."""
+    patterns = (rowptr, col), (colptr, row)
+    rows, source = (user_rows, item_rows), (user_source, item_source)
+    held = user, item
+    x = [expand(*args) for args in zip(held, source, (rowptr.numel() - 1, colptr.numel() - 1))]
     share = 1. / (num_layers + 1)
-    return tuple(t.mul_(d.sqrt() * share).add_(x, alpha=share)
-                 for t, d, x in zip(total, degree, (user, item)))
+    if num_layers == 0:
+        return tuple(t.clone() if ids is None else t[ids] for t, ids in zip(x, rows))
+    # With y = D^{-1/2} x a layer is y' = D^{-1} A y, a plain mean over neighbours. The sum of the
+    # layers is taken by Horner's rule, t' = y + D^{-1} A t, so that it needs no tensor of its own.
+    root = [(1 / ptr.diff().to(user.dtype)).sqrt_() for ptr, _ in patterns]
+    root = [r.masked_fill_(r.isinf(), 0.).view(-1, 1) for r in root]
+    inverse = [r.square() for r in root]
+    y = [t * r for t, r in zip(x, root)]
+
+    def product(side: int, t: list[Tensor], first: bool, last: bool) -> Tensor:
+        r"""The neighbours' sum; pruned to what is held and wanted, where that is possible."""
+        ids = source[1 - side] if first else None
+        wanted = rows[side] if last else None
+        if backend == 'numba' and (ids is not None or wanted is not None):
+            compact = t[1 - side] if ids is None else held[1 - side] * root[1 - side][ids]
+            return kernels(backend).pruned_sum(compact, *patterns[side], wanted,
+                                               places(ids, x[1 - side]))
+        out = bags.bag_sum(t[1 - side], *patterns[side], None, backend)
+        return out if wanted is None else out[wanted]
+
+    t = y
+    for layer in range(num_layers - 1):
+        sums = [product(side, t, layer == 0, False) for side in (0, 1)]
+        t = [torch.addcmul(a, s, r, out=s) for a, s, r in zip(y, sums, inverse)]
+    sums = [product(side, t, num_layers == 1, True) for side in (0, 1)]
+    x = [a if ids is None else a[ids] for a, ids in zip(x, rows)]
+    root = [r if ids is None else r[ids] for r, ids in zip(root, rows)]
+    return tuple(s.mul_(r * share).add_(a, alpha=share) for a, s, r in zip(x, sums, root))
 
 
 @_propagate.register_fake
-def _(user, item, rowptr, col, colptr, row, num_layers, backend):
-    return torch.empty_like(user), torch.empty_like(item)
+def _(user, item, rowptr, col, colptr, row, user_rows, item_rows, user_source, item_source,
+      num_layers, backend):
+    sizes = [ptr.numel() - 1 if ids is None else ids.numel()
+             for ptr, ids in ((rowptr, user_rows), (colptr, item_rows))]
+    return tuple(user.new_empty(size, user.size(1)) for size in sizes)
 
 
 def _save(ctx, inputs, output):
     user, item, *structure, ctx.num_layers, ctx.backend = inputs
-    ctx.dim = user.size(1)
+    ctx.shapes = [t.shape for t in output]
+    ctx.like = user.new_empty(0)
     ctx.save_for_backward(*structure)
 
 
-def _backward(ctx, grad_user, grad_item):
-    structure = ctx.saved_tensors
-    present = grad_item if grad_user is None else grad_user
-    if grad_user is None:
-        grad_user = present.new_zeros(structure[0].numel() - 1, ctx.dim)
-    if grad_item is None:
-        grad_item = present.new_zeros(structure[2].numel() - 1, ctx.dim)
-    grads = _propagate(grad_user.contiguous(), grad_item.contiguous(), *structure, ctx.num_layers,
-                       ctx.backend)
-    return *grads, None, None, None, None, None, None
+def _backward(ctx, *grads):
+    *structure, user_rows, item_rows, user_source, item_source = ctx.saved_tensors
+    grads = [ctx.like.new_zeros(shape) if grad is None else grad.contiguous()
+             for grad, shape in zip(grads, ctx.shapes)]
+    # Symmetric: what was selected on the way out is what the gradient holds, and the other way.
+    grads = _propagate(*grads, *structure, user_source, item_source, user_rows, item_rows,
+                       ctx.num_layers, ctx.backend)
+    return *grads, *(None for _ in range(10))
 
 
 _propagate.register_autograd(_backward, setup_context=_save)
@@ -68,6 +85,7 @@ def propagate(
     user: Tensor,
     item: Tensor,
     num_layers: int,
+    rows: tuple[Optional[Tensor], Optional[Tensor]] = (None, None),
     backend: Optional[str] = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Mean of the layers 0 to :math:`L` of symmetric-normalised propagation.
@@ -81,14 +99,24 @@ def propagate(
         user: ``[n, D]``.
         item: ``[m, D]``.
         num_layers: :math:`L \geq 0`.
+        rows: Ids of the users and of the items whose rows are wanted, each without repetition, or
+            ``None`` for all. The last layer forward and the first backward are computed for these
+            alone (with ``'numba'``; other backends select afterwards).
         backend: See :func:`pyg_advcf.ops.backend.choose`.
 
     Returns:
-        The pair ``[n, D]``, ``[m, D]``.
+        The pair ``[n, D]``, ``[m, D]``, or the wanted rows of it.
+
+    Raises:
+        ValueError: If the tables do not fit the graph, ``num_layers`` is negative, an id in
+            ``rows`` is out of range or repeats, or ``backend`` is unknown.
     """
     check_count('num_layers', num_layers, minimum=0)
-    if (user.size(0), item.size(0)) != tuple(graph.get_sparse_size()):
+    sizes = tuple(graph.get_sparse_size())
+    if (user.size(0), item.size(0)) != sizes:
         raise ValueError(f"'user' and 'item' have {user.size(0)} and {item.size(0)} rows, but the "
-                         f"graph has shape {tuple(graph.get_sparse_size())}")
+                         f"graph has shape {sizes}")
+    rows = [check_rows(f'rows[{side}]', ids, sizes[side]) for side, ids in enumerate(rows)]
     return _propagate(user.contiguous(), item.contiguous(), *compressed(graph, False),
-                      *compressed(graph, True), num_layers, choose('spmm', user, backend))
+                      *compressed(graph, True), *rows, None, None, num_layers,
+                      choose('spmm', user, backend))

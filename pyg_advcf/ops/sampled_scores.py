@@ -15,41 +15,28 @@ from torch import Tensor
 
 from pyg_advcf._checks import check_ids, check_name, check_positive
 from pyg_advcf.ops.backend import choose
+from pyg_advcf.ops.bags import bag_sum, edge_dot, regular, transposed
+from pyg_advcf.ops.normalize import normalize
 
 
 @torch.library.custom_op('pyg_advcf::sampled_product', mutates_args=())
 def _sampled_product(a: Tensor, b: Tensor, index: Tensor, backend: str) -> Tensor:
-    if backend == 'torch' or index.numel() == 0:
-        return torch.einsum('bd,bnd->bn', a, b[index])
-    if index.size(1) >= b.size(0):  # More negatives than items: all scores are fewer.
+    if backend != 'torch' and index.size(1) >= b.size(0) and index.numel() > 0:
+        # More negatives than items: all scores are fewer.
         return (a @ b.t()).gather(1, index)
-    # The pattern repeats columns and leaves them unsorted: the product is taken entry by entry.
-    size = index.size(0), b.size(0)
-    indptr = torch.arange(0, index.numel() + 1, index.size(1))
-    pattern = torch.sparse_csr_tensor(indptr, index.reshape(-1), a.new_zeros(index.numel()), size,
-                                      check_invariants=False)
-    return torch.sparse.sampled_addmm(pattern, a, b.t(), beta=0.).values().view(index.shape)
+    return edge_dot(a, b, regular(index), index.reshape(-1), backend).view(index.shape)
 
 
 @torch.library.custom_op('pyg_advcf::gather_sum', mutates_args=())
 def _gather_sum(w: Tensor, b: Tensor, index: Tensor, backend: str) -> Tensor:
-    if backend == 'torch' or index.numel() == 0:
-        return torch.einsum('bn,bnd->bd', w, b[index])
-    return F.embedding_bag(index, b, per_sample_weights=w.contiguous(), mode='sum')
+    return bag_sum(b, regular(index), index.reshape(-1), w.reshape(-1), backend)
 
 
 @torch.library.custom_op('pyg_advcf::scatter_sum', mutates_args=())
 def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int, backend: str) -> Tensor:
-    if backend == 'torch' or index.numel() == 0:
-        source = (w.unsqueeze(-1) * a.unsqueeze(1)).view(-1, a.size(1))
-        return a.new_zeros(size, a.size(1)).index_add_(0, index.reshape(-1), source)
     # Sorted by target, each target is one bag: no atomics, and the same order of summation always.
-    flat = index.reshape(-1)
-    order = torch.sort(flat.to(torch.int32) if size < 2**31 else flat, stable=True)[1]
-    offset = F.pad(torch.bincount(flat, minlength=size).cumsum(0), (1, 0))
-    row = torch.div(order, index.size(1), rounding_mode='floor')
-    return F.embedding_bag(row, a.contiguous(), offset, per_sample_weights=w.reshape(-1)[order],
-                           mode='sum', include_last_offset=True)
+    indptr, row, w = transposed(index, size, w, backend)
+    return bag_sum(a, indptr, row, w, backend)
 
 
 @_sampled_product.register_fake
@@ -162,7 +149,7 @@ def sampled_scores(
     check_positive('temperature', temperature)
     u = F.embedding(user, user_emb)
     if kind == 'cosine':
-        u, item_emb = F.normalize(u, dim=-1), F.normalize(item_emb, dim=-1)
+        u, item_emb = normalize(u, backend), normalize(item_emb, backend)
     if temperature != 1.0:
         u = u / temperature
     if neg_item.dim() == 1:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from graphs import GRAPHS
+from graphs import BACKENDS_HERE, GRAPHS
 
 from pyg_advcf import as_graph, interaction_graph
 from pyg_advcf.ops import propagate
@@ -55,10 +55,37 @@ def test_compiles(toy):
     from pyg_advcf.ops.spmm import compressed
     structure = (*compressed(graph, False), *compressed(graph, True))
     x = torch.randn(30, 4), torch.randn(40, 4)
-    compiled = torch.compile(lambda u, i: _propagate(u, i, *structure, 2, 'fused'),
+    compiled = torch.compile(lambda u, i: _propagate(u, i, *structure, *[None] * 4, 2, 'fused'),
                              backend='aot_eager', fullgraph=True)
-    for a, b in zip(compiled(*x), propagate(graph, *x, 2)):
+    for a, b in zip(compiled(*x), propagate(graph, *x, 2, backend='fused')):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize('backend', BACKENDS_HERE)
+@pytest.mark.parametrize('num_layers', [0, 1, 2, 3])
+@pytest.mark.parametrize('rows', [([3, 0, 29], None), (None, [39, 1]), ([5], [2, 7, 0]), ([], [4])])
+def test_rows_are_those_of_the_whole(toy, backend, num_layers, rows):
+    graph = interaction_graph(toy)
+    rows = [None if ids is None else torch.tensor(ids, dtype=torch.long) for ids in rows]
+    tables = [torch.randn(n, 64, dtype=torch.float64, requires_grad=True) for n in (30, 40)]
+    whole = [out if ids is None else out[ids] for out, ids in zip(
+        propagate(graph, *tables, num_layers, backend='torch'), rows)]
+    part = propagate(graph, *tables, num_layers, rows, backend)
+    weight = [torch.randn_like(out) for out in whole]
+    results = []
+    for out in (whole, part):
+        grads = torch.autograd.grad(sum((o * w).sum() for o, w in zip(out, weight)), tables)
+        results.append((*out, *grads))
+    for a, b in zip(*results):
+        assert torch.allclose(a, b, atol=1e-12)
+
+
+def test_bad_rows(toy):
+    graph, tables = interaction_graph(toy), (torch.randn(30, 2), torch.randn(40, 2))
+    with pytest.raises(ValueError, match=r"'rows\[1\]' holds the id 40"):
+        propagate(graph, *tables, 2, (None, torch.tensor([40])))
+    with pytest.raises(ValueError, match=r"'rows\[0\]' repeats ids: 3 are given, 2 are distinct"):
+        propagate(graph, *tables, 2, (torch.tensor([1, 2, 1]), None))
 
 
 def test_wrong_rows(toy):
