@@ -2,8 +2,11 @@ r"""Growth with the number of edges: step time and memory on random graphs, Ligh
 
     python benchmarks/growth.py --json benchmarks/results/growth_cpu.json
     python benchmarks/growth.py --return-memory --json benchmarks/results/growth_cpu_returned.json
+    python benchmarks/growth.py --return-memory --huge-pages \
+        --json benchmarks/results/growth_cpu_huge.json
 
-The second leaves the allocator as it is by default: `keep_freed_memory` is not called.
+The second leaves the allocator as it is by default: `keep_freed_memory` is not called. The third
+sets `THP_MEM_ALLOC_ENABLE=1`, by which PyTorch asks for huge pages (Linux).
 
 Each size runs in a process of its own, so that its peak memory is its own. Users and items grow
 with the edges (mean degrees 32 and 64), so every part of a step should grow linearly.
@@ -63,6 +66,8 @@ def main():
     parser.add_argument('--steps', type=int, default=5)
     parser.add_argument('--return-memory', action='store_true',
                         help='do not keep freed memory')
+    parser.add_argument('--huge-pages', action='store_true',
+                        help='set THP_MEM_ALLOC_ENABLE')
     parser.add_argument('--one', type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -72,7 +77,8 @@ def main():
     for edges in args.edges:
         command = [sys.executable, '-W', 'ignore', __file__, '--one', str(edges),
                    '--steps', str(args.steps), *['--return-memory'] * args.return_memory]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        env = {**os.environ, 'THP_MEM_ALLOC_ENABLE': '1'} if args.huge_pages else None
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
         rows.append(json.loads(done.stdout))
         print(rows[-1], flush=True)
     report = {'machine': {'processor': platform.machine(), 'cores': os.cpu_count(),

@@ -7,24 +7,31 @@ r"""Speed as ratios in one run: ours, PyTorch Geometric's idiomatic path, and pl
 In the first run every contestant profits from `keep_freed_memory`, the others' paths more than
 ours, since their temporaries are larger; in the second none does, as their users run them.
 The contestants are interleaved, and the median of several repetitions counts. Without the mirror a
-random graph of Gowalla's size takes the place of the data.
+random graph of the data's size takes their place.
+
+For our side the report has what it moves at least (`least`: every table and list of ids that is
+needed, read or written once a use) and what it moves if nothing stays in a cache (`gathered`: a row
+for every edge and every sampled pair), both as fractions of the bandwidth of a large copy.
 """
 import argparse
+import ctypes
 import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 import torch_geometric
-from torch_geometric.nn import LightGCN as PyGLightGCN
+from baselines import CSRStep, PlainInfoNCEStep, PyGStep, infonce, plain_scores
 
 from pyg_advcf import (
-    EDGE_TYPE,
     MF,
+    Embeddings,
     InteractionLoader,
     LightGCN,
     MinMaxStep,
@@ -34,13 +41,21 @@ from pyg_advcf import (
     interaction_graph,
     methods,
 )
-from pyg_advcf.datasets import Gowalla
-from pyg_advcf.ops import sampled_scores, spmm
+from pyg_advcf.criteria import FullInfoNCE
+from pyg_advcf.datasets import Gowalla, Yelp2018
+from pyg_advcf.ops import backends, sampled_scores, spmm
 from pyg_advcf.training import keep_freed_memory
 
+DATASETS = {  # Users, items, edges, test pairs: for a random graph of that size.
+    'gowalla': (Gowalla, (29_858, 40_981, 810_128, 217_242)),
+    'yelp2018': (Yelp2018, (31_668, 38_048, 1_237_259, 324_147)),
+}
+DIM, LAYERS, BATCH = 64, 3, 2048
+FLOAT, ID, EDGE = 4, 8, 4  # Bytes of a number, of a sampled id, of an end of an edge.
 
-def random_data(num_users=29_858, num_items=40_981, num_edges=810_128, num_test=217_242):
-    r"""A random graph with the size of Gowalla."""
+
+def random_data(num_users, num_items, num_edges, num_test):
+    r"""A random graph of the given size."""
     generator = torch.Generator().manual_seed(0)
     keys = torch.randint(num_users * num_items, (2 * (num_edges + num_test), ),
                          generator=generator).unique()
@@ -62,85 +77,50 @@ def measure(contestants, repeats):
     return {name: statistics.median(t) for name, t in times.items()}
 
 
-def infonce(pos, neg):
-    return F.softplus(torch.logsumexp(neg, 1) - pos).mean()
+def copy_bandwidth():
+    r"""Bytes read and written per second by a copy that no cache holds."""
+    source = torch.ones(2**27)
+    target = torch.empty_like(source)
+    best = min(measure({'copy': lambda: target.copy_(source)}, 1)['copy'] for _ in range(9))
+    return 2 * source.numel() * FLOAT / (best / 1e3)
 
 
-class PyGStep:
-    r"""The training step of PyG's LightGCN example."""
-    def __init__(self, data, num_layers, dim):
-        self.num_users, num_items = data['user'].num_nodes, data['item'].num_nodes
-        user, item = data[EDGE_TYPE].edge_index
-        item = item + self.num_users
-        self.edge_index = torch.stack([torch.cat([user, item]), torch.cat([item, user])])
-        self.model = PyGLightGCN(self.num_users + num_items, dim, num_layers)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
+class Traffic:
+    r"""Bytes that a step moves, as `(least, gathered)`."""
+    def __init__(self, data, graph):
+        self.users, self.items = data['user'].num_nodes, data['item'].num_nodes
+        self.edges = graph.size(1)
+        self.table = (self.users + self.items) * DIM * FLOAT
+        self.row = DIM * FLOAT
 
-    def __call__(self, batch):
-        items = torch.cat([batch.item, batch.neg_item[:, 0]]) + self.num_users
-        label_index = torch.stack([batch.user.repeat(2), items])
-        self.optimizer.zero_grad()
-        pos, neg = self.model(self.edge_index, label_index).chunk(2)
-        self.model.recommendation_loss(pos, neg, node_id=label_index.unique()).backward()
-        self.optimizer.step()
+    def spmm(self):
+        ids = EDGE * self.edges
+        return ids + self.table, ids + self.edges * self.row + self.users * self.row
 
-    def evaluate(self, data, k=20, batch_size=8192):
-        r"""The evaluation loop of the example: precision and recall."""
-        user, item = data[EDGE_TYPE].edge_index
-        test = data[EDGE_TYPE].test_edge_label_index
-        with torch.no_grad():
-            emb = self.model.get_embedding(self.edge_index)
-        user_emb, item_emb = emb[:self.num_users], emb[self.num_users:]
-        precision = recall = total = 0
-        for start in range(0, self.num_users, batch_size):
-            end = start + batch_size
-            logits = user_emb[start:end] @ item_emb.t()
-            mask = (user >= start) & (user < end)
-            logits[user[mask] - start, item[mask]] = float('-inf')
-            truth = torch.zeros_like(logits, dtype=torch.bool)
-            mask = (test[0] >= start) & (test[0] < end)
-            truth[test[0][mask] - start, test[1][mask]] = True
-            count = torch.bincount(test[0][mask] - start, minlength=logits.size(0))
-            hits = truth.gather(1, logits.topk(k, dim=-1).indices)
-            precision += float((hits.sum(-1) / k).sum())
-            recall += float((hits.sum(-1) / count.clamp(min=1e-6)).sum())
-            total += int((count > 0).sum())
-        return precision / total, recall / total
+    def propagation(self):
+        r"""Forward and backward, both directions a layer."""
+        ids, passes = 2 * EDGE * self.edges, 2 * LAYERS
+        return (passes * (ids + 2 * self.table),
+                passes * (ids + 2 * self.edges * self.row + self.table))
 
+    def scores(self, num_neg):
+        r"""Forward and backward of sampled scores: products, sums by user, sums by item."""
+        pairs = BATCH * (num_neg + 1)
+        ids = 3 * pairs * (ID + FLOAT)
+        return ids + 3 * self.items * self.row, ids + 3 * pairs * self.row + self.items * self.row
 
-class CSRStep:
-    r"""Two cached CSR products a layer, with plain autograd."""
-    def __init__(self, data, num_layers, dim):
-        n, m = data['user'].num_nodes, data['item'].num_nodes
-        user, item = data[EDGE_TYPE].edge_index
-        degree = torch.bincount(user, minlength=n), torch.bincount(item, minlength=m)
-        value = (degree[0][user] * degree[1][item]).float().rsqrt()
-        matrix = torch.sparse_coo_tensor(torch.stack([user, item]), value, (n, m)).coalesce()
-        self.forward_matrix = matrix.to_sparse_csr()
-        self.backward_matrix = matrix.t().to_sparse_csr()
-        self.user, self.item = (torch.nn.Embedding(size, dim) for size in (n, m))
-        self.num_layers = num_layers
-        self.parameters = [self.user.weight, self.item.weight]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=1e-3)
+    def adam(self):
+        r"""Gradient written; parameter, gradient and moments read; all but the gradient written."""
+        return 8 * self.table, 8 * self.table
 
-    def embeddings(self):
-        user, item = self.parameters
-        layers = [(user, item)]
-        for _ in range(self.num_layers):
-            user, item = self.forward_matrix @ item, self.backward_matrix @ user
-            layers.append((user, item))
-        return (torch.stack(side).mean(0) for side in zip(*layers))
+    def step(self, num_neg, backbone):
+        parts = [self.scores(num_neg), self.adam()]
+        parts += [self.propagation()] if backbone == 'LightGCN' else []
+        return tuple(sum(p) for p in zip(*parts))
 
-    def __call__(self, batch):
-        self.optimizer.zero_grad()
-        user, item = self.embeddings()
-        u, i, j = user[batch.user], item[batch.item], item[batch.neg_item[:, 0]]
-        reg = sum(e.square().sum() for e in (self.user.weight[batch.user],
-                                             self.item.weight[batch.item],
-                                             self.item.weight[batch.neg_item[:, 0]]))
-        loss = F.softplus((u * (j - i)).sum(1)).mean() + 1e-4 * reg / (2 * batch.user.numel())
-        loss.backward()
-        self.optimizer.step()
+    def ranking(self):
+        score = self.users * self.items * FLOAT
+        return 2 * score + self.table, 2 * score + self.table
 
 
 def cycle(step, loader):
@@ -156,92 +136,169 @@ def cycle(step, loader):
     return run
 
 
+def resident(field):
+    r"""A figure of this process's memory in bytes, Linux only."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f'no {field} in /proc/self/status')
+
+
+def peak_memory(data, name):
+    r"""Peak bytes of a step of InfoNCE with 128 negatives, beyond parameters and optimizer state."""
+    loader = InteractionLoader(data, BATCH, 128)
+    if name == 'ours':
+        step = Step(methods.InfoNCE(LightGCN(data, DIM, LAYERS), data))
+        parameters, optimizer = step.parameters, step.optimizer
+    else:
+        step = PlainInfoNCEStep(data, LAYERS, DIM)
+        parameters, optimizer = step.parameters, step.optimizer
+    # The state of Adam comes into being with the first step, here with gradients of zero; compiled
+    # kernels are loaded too before anything is measured.
+    for p in parameters:
+        p.grad = torch.zeros_like(p)
+    optimizer.step()
+    step(next(iter(loader)))
+    optimizer.zero_grad(set_to_none=True)
+    batches = [batch for batch, _ in zip(loader, range(3))]
+    ctypes.CDLL(None).malloc_trim(0)  # What was freed does not count as held.
+    before = resident('VmRSS')
+    Path('/proc/self/clear_refs').write_text('5')  # Starts the peak anew.
+    for batch in batches:
+        step(batch)
+    return resident('VmHWM') - before
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--json', type=Path)
+    parser.add_argument('--dataset', choices=DATASETS, default='gowalla')
     parser.add_argument('--repeats', type=int, default=9)
     parser.add_argument('--threads', type=int)
     parser.add_argument('--data-dir', default='data')
     parser.add_argument('--return-memory', action='store_true',
                         help='leave the allocator as it is by default')
+    parser.add_argument('--peak-memory-of', choices=['ours', 'theirs'],
+                        help='print the peak memory of a step and stop (used by the run itself)')
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    real = 'PYG_ADVCF_MIRROR' in os.environ
+    dataset, size = DATASETS[args.dataset]
+    data = (dataset(os.path.join(args.data_dir, args.dataset))[0] if real
+            else random_data(*size))
+    if args.peak_memory_of:
+        print(peak_memory(data, args.peak_memory_of))
+        return
     if not args.return_memory:
         keep_freed_memory()
-    real = 'PYG_ADVCF_MIRROR' in os.environ
-    data = Gowalla(os.path.join(args.data_dir, 'gowalla'))[0] if real else random_data()
-    rows = []
+    rows, bandwidth = [], copy_bandwidth()
+    graph = interaction_graph(data)
+    traffic = Traffic(data, graph)
 
-    def add(work, against, ours, theirs, repeats=args.repeats):
+    def add(work, against, ours, theirs, repeats=args.repeats, moved=None):
         ms = measure({'ours': ours, 'theirs': theirs}, repeats)
         rows.append({'work': work, 'against': against, 'ours_ms': ms['ours'],
                      'theirs_ms': ms['theirs'], 'ratio': ms['theirs'] / ms['ours']})
+        if moved:
+            share = [bytes_ / (ms['ours'] / 1e3) / bandwidth for bytes_ in moved]
+            rows[-1].update(least_bytes=moved[0], gathered_bytes=moved[1],
+                            least_of_copy=share[0], gathered_of_copy=share[1])
         print(f"{work} | {against} | {ms['ours']:.2f} | {ms['theirs']:.2f} | "
               f"{rows[-1]['ratio']:.2f}", flush=True)
 
-    loader = InteractionLoader(data, 2048, 1)
-    bpr = Step(methods.BPR(LightGCN(data, 64, 3), data))
-    name = 'LightGCN-BPR step, L=3, D=64, B=2048'
-    pyg = PyGStep(data, 3, 64)
-    add(name, "PyG's LightGCN example", cycle(bpr, loader), cycle(pyg, loader), 3)
+    loader = InteractionLoader(data, BATCH, 1)
+    bpr = Step(methods.BPR(LightGCN(data, DIM, LAYERS), data))
+    name = f'LightGCN-BPR step, L={LAYERS}, D={DIM}, B={BATCH}'
+    pyg = PyGStep(data, LAYERS, DIM)
+    moved = traffic.step(1, 'LightGCN')
+    add(name, "PyG's LightGCN example", cycle(bpr, loader), cycle(pyg, loader), 3, moved)
     add(name, 'two cached CSR products, autograd', cycle(bpr, loader),
-        cycle(CSRStep(data, 3, 64), loader))
+        cycle(CSRStep(data, LAYERS, DIM), loader), moved=moved)
 
-    graph = interaction_graph(data)
     (indptr, index), _ = graph.get_csr()
-    item_emb = torch.randn(data['item'].num_nodes, 64)
+    item_emb = torch.randn(data['item'].num_nodes, DIM)
     matrix = torch.sparse_csr_tensor(indptr, index, torch.ones(index.numel()),
                                      graph.get_sparse_size(), check_invariants=False)
-    add('sum over neighbours, users, D=64', "PyTorch's CSR product", lambda: spmm(graph, item_emb),
-        lambda: matrix @ item_emb, 5 * args.repeats)
+    add(f'sum over neighbours, users, D={DIM}', "PyTorch's CSR product",
+        lambda: spmm(graph, item_emb), lambda: matrix @ item_emb, 5 * args.repeats, traffic.spmm())
 
-    many = InteractionLoader(data, 2048, 128)
-    batch = next(iter(many))
-    tables = [torch.randn(n, 64, requires_grad=True)
+    tables = [torch.randn(n, DIM, requires_grad=True)
               for n in (data['user'].num_nodes, data['item'].num_nodes)]
+    for num_neg in (64, 128):
+        many = InteractionLoader(data, BATCH, num_neg)
+        batch = next(iter(many))
 
-    def fused():
-        pos, neg = sampled_scores(*tables, *batch[:3], 'cosine', 0.1)
-        torch.autograd.grad(infonce(pos, neg), tables)
+        def fused(batch=batch):
+            pos, neg = sampled_scores(*tables, *batch[:3], 'cosine', 0.1)
+            torch.autograd.grad(infonce(pos, neg), tables)
 
-    def plain():
-        u, i, j = (F.normalize(t[index], dim=-1) for t, index in zip(
-            (tables[0], tables[1], tables[1]), batch[:3]))
-        pos, neg = (u * i).sum(-1) / 0.1, torch.einsum('bd,bnd->bn', u, j) / 0.1
-        torch.autograd.grad(infonce(pos, neg), tables)
+        def plain(batch=batch):
+            torch.autograd.grad(infonce(*plain_scores(tables, batch, 0.1)), tables)
 
-    add('sampled InfoNCE forward and backward, B=2048, N=128',
-        'gather, normalise, multiply in torch', fused, plain)
+        add(f'sampled InfoNCE forward and backward, B={BATCH}, N={num_neg}',
+            'gather, normalise, multiply in torch', fused, plain, moved=traffic.scores(num_neg))
 
-    for label, backbone in (('LightGCN, L=3', lambda: LightGCN(data, 64, 3)),
-                            ('MF', lambda: MF(data, 64))):
-        adv = MinMaxStep(methods.AdvInfoNCE(backbone(), data))
-        nce = Step(methods.InfoNCE(backbone(), data))
-        add(f'InfoNCE step, {label}, N=128', 'AdvInfoNCE model step', cycle(nce, many),
-            cycle(adv, many))
-        with torch.no_grad():
-            z = adv.method.similarity.prepare(adv.method.backbone())
-        add(f'AdvInfoNCE adversary step, {label}, N=128', 'AdvInfoNCE model step',
-            cycle(lambda b, adv=adv, z=z: adv.adversary_step(b, z), many), cycle(adv, many))
+    if hasattr(F, 'linear_cross_entropy'):  # torch 2.13
+        user, item = batch.user, batch.item
+        criterion = FullInfoNCE(0.1, chunk_size=256)
+        options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=256, chunking_method=None)
+
+        def library():
+            u, i = F.normalize(tables[0][user], dim=-1) / 0.1, F.normalize(tables[1], dim=-1)
+            torch.autograd.grad(F.linear_cross_entropy(u, i, item, options=options), tables)
+
+        add(f'InfoNCE against the catalogue, B={BATCH}, chunks of 256', 'linear_cross_entropy',
+            lambda: torch.autograd.grad(criterion(Embeddings(*tables), user, item), tables),
+            library, 3)
+
+    for label, backbone in (('LightGCN', lambda: LightGCN(data, DIM, LAYERS)),
+                            ('MF', lambda: MF(data, DIM))):
+        full = f'{label}, L={LAYERS}' if label == 'LightGCN' else label
         bare = Step(methods.BPR(backbone(), data))
-        add(f'BPR step, {label}', 'InfoNCE step, N=128', cycle(bare, loader), cycle(nce, many))
+        for num_neg in (64, 128):
+            many = InteractionLoader(data, BATCH, num_neg)
+            adv = MinMaxStep(methods.AdvInfoNCE(backbone(), data))
+            nce = Step(methods.InfoNCE(backbone(), data))
+            add(f'InfoNCE step, {full}, N={num_neg}', 'AdvInfoNCE model step', cycle(nce, many),
+                cycle(adv, many), moved=traffic.step(num_neg, label))
+            with torch.no_grad():
+                z = adv.method.similarity.prepare(adv.method.backbone())
+            add(f'AdvInfoNCE adversary step, {full}, N={num_neg}', 'AdvInfoNCE model step',
+                cycle(lambda b, adv=adv, z=z: adv.adversary_step(b, z), many), cycle(adv, many))
+        add(f'BPR step, {full}', 'InfoNCE step, N=128', cycle(bare, loader), cycle(nce, many),
+            moved=traffic.step(1, label))
 
-    add('drawing a batch, B=2048, N=128', 'InfoNCE step, LightGCN, L=3',
-        lambda: many.collate(torch.randint(many.user.numel(), (2048, ))),
-        cycle(Step(methods.InfoNCE(LightGCN(data, 64, 3), data)), many))
+    add(f'drawing a batch, B={BATCH}, N=128', f'InfoNCE step, LightGCN, L={LAYERS}',
+        lambda: many.collate(torch.randint(many.user.numel(), (BATCH, ))),
+        cycle(Step(methods.InfoNCE(LightGCN(data, DIM, LAYERS), data)), many))
     add('full ranking of all users, k=20, recall, ndcg, hr, precision, map, mrr',
         "the loop of PyG's example (precision, recall)",
         lambda: evaluate(bpr.method, data, metrics=['recall', 'ndcg', 'hr', 'precision', 'map',
                                                     'mrr']),
-        lambda: pyg.evaluate(data), 3)
+        lambda: pyg.evaluate(data), 3, traffic.ranking())
+
+    # In processes of their own, with the allocator of the system: what a step really needs.
+    peak = {}
+    for name in ('ours', 'theirs'):
+        command = [sys.executable, __file__, '--dataset', args.dataset, '--data-dir', args.data_dir,
+                   '--peak-memory-of', name]
+        peak[name] = statistics.median(
+            int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            for _ in range(3))
+    print(f"peak memory of an InfoNCE step, N=128, MiB | {peak['ours'] / 2**20:.0f} | "
+          f"{peak['theirs'] / 2**20:.0f} | {peak['ours'] / peak['theirs']:.2f}")
     report = {
         'machine': {'processor': platform.machine(), 'cores': os.cpu_count(),
                     'threads': torch.get_num_threads(), 'torch': torch.__version__,
-                    'torch_geometric': torch_geometric.__version__,
-                    'data': 'gowalla' if real else 'random'},
+                    'torch_geometric': torch_geometric.__version__, 'backends': backends(),
+                    'copy_bytes_per_second': bandwidth,
+                    'data': args.dataset if real else f'random, of the size of {args.dataset}'},
         'rows': rows,
+        'peak_memory': {'work': f'InfoNCE step, LightGCN, L={LAYERS}, B={BATCH}, N=128',
+                        'against': 'plain torch', 'ours_bytes': peak['ours'],
+                        'theirs_bytes': peak['theirs'], 'ratio': peak['ours'] / peak['theirs']},
     }
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + '\n')

@@ -55,7 +55,7 @@ def build(name: str, backbone_name: str, dataset: str, data, s: dict):
     layers = {} if backbone_name == 'mf' else {'num_layers': NUM_LAYERS.get(dataset, 3)}
     backbone = BACKBONES[backbone_name](data, dim=64, **layers)
     cls = METHODS[name]
-    if name in ('bpr', 'bce'):
+    if cls.pairwise:
         # Plain LightGCN (64 dimensions, batch 2048) was published with 1e-4, the comparison of
         # AdvInfoNCE with 1e-5.
         return cls(backbone, data, l2=1e-5 if dataset in NUM_LAYERS else 1e-4)
@@ -67,7 +67,7 @@ def run(args, name: str, seed: int, data):
     seed_everything(seed)
     s = settings(args)
     method = build(name, args.backbone, args.dataset, data, s).to(args.device)
-    num_neg = 1 if name in ('bpr', 'bce') else s['num_neg']
+    num_neg = 1 if method.pairwise else s['num_neg']
     loader = InteractionLoader(data, s['batch_size'], num_neg, sampler=s['sampler'], seed=seed)
     if isinstance(method, AdversarialRecommender):
         step = MinMaxStep(method, lr=s['lr'], adversary_lr=s['adversary_lr'],

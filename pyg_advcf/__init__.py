@@ -26,13 +26,13 @@ from pyg_advcf.interactions import (
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.metrics import evaluate
 from pyg_advcf.nn import MF, Cosine, Dot, LightGCN
-from pyg_advcf.training import MinMaxStep, Step, fit
+from pyg_advcf.training import MinMaxStep, SAMStep, Step, fit
 
 __version__ = '0.1.0'
 
 __all__ = [
     'Batch', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader', 'LightGCN', 'MF',
-    'MinMaxStep', 'Step', 'as_graph', 'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate',
+    'MinMaxStep', 'SAMStep', 'Step', 'as_graph', 'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate',
     'fit', 'held_out', 'interaction_data', 'interaction_graph', 'loader', 'methods', 'metrics',
     'nn', 'ops', 'split_names', 'training', 'transforms', 'validate'
 ]

@@ -55,6 +55,46 @@ class Batch(NamedTuple):
         return Batch(*(None if t is None else t.to(device) for t in self))
 
 
+def _distinct(ids: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    r"""The distinct ids in rising order, and where each id is among them."""
+    check_ids('batch', ids, size)
+    seen = torch.zeros(size, dtype=torch.bool, device=ids.device)
+    seen[ids] = True
+    rows = seen.nonzero().view(-1)
+    place = torch.empty(size, dtype=torch.long, device=ids.device)
+    place[rows] = torch.arange(rows.numel(), device=ids.device)
+    return rows, place[ids]
+
+
+def batch_rows(
+    batch: Batch,
+    num_users: int,
+    num_items: int,
+) -> tuple[tuple[Optional[Tensor], Optional[Tensor]], Batch]:
+    r"""The users and items that a batch reads, and the batch with ids into these.
+
+    A side that the batch reads half of or more stays as it is; its rows are ``None``, for all.
+
+    Example:
+        >>> batch = Batch(*(torch.tensor(t) for t in ([7, 7], [3, 2], [[1], [3]], [0, 1])))
+        >>> (users, items), local = batch_rows(batch, num_users=10, num_items=4)
+        >>> users, items  # Four ids of items: more than half of them.
+        (tensor([7]), None)
+        >>> local.user, local.item
+        (tensor([0, 0]), tensor([3, 2]))
+    """
+    users = items = None
+    if batch.user.numel() < num_users // 2:
+        users, user = _distinct(batch.user, num_users)
+        batch = batch._replace(user=user)
+    ids = torch.cat([batch.item, batch.neg_item.reshape(-1)])
+    if ids.numel() < num_items // 2:
+        items, ids = _distinct(ids, num_items)
+        item, neg_item = ids.tensor_split([batch.item.numel()])
+        batch = batch._replace(item=item, neg_item=neg_item.view(batch.neg_item.shape))
+    return (users, items), batch
+
+
 def interaction_data(
     edge_index: Tensor,
     num_users: int,

@@ -6,6 +6,7 @@ from pyg_advcf.criteria.bpr import BPR
 from pyg_advcf.criteria.criterion import Criterion
 from pyg_advcf.criteria.infonce import FullInfoNCE, InBatchInfoNCE, InfoNCE
 from pyg_advcf.criteria.l2 import EmbeddingL2
+from pyg_advcf.criteria.trajectory import TrajectoryPenalty
 
 __all__ = ['AdvInfoNCE', 'BCE', 'BPR', 'Criterion', 'EmbeddingL2', 'FullInfoNCE',
-           'InBatchInfoNCE', 'InfoNCE', 'functional']
+           'InBatchInfoNCE', 'InfoNCE', 'TrajectoryPenalty', 'functional']

@@ -1,5 +1,6 @@
 r"""InfoNCE: against sampled, in-batch, or all items."""
-from typing import Optional
+from collections.abc import Callable
+from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,58 @@ class InfoNCE(Criterion):
         return infonce(pos, neg, self.reduction)
 
 
+Excluded = Union[Tensor, tuple[Tensor, Tensor], None]
+
+
+def chunked_cross_entropy(
+    a: Tensor,
+    b: Tensor,
+    target: Tensor,
+    chunk_size: int,
+    bias: Optional[Tensor] = None,
+    excluded: Optional[Callable[[int, int], Excluded]] = None,
+) -> Tensor:
+    r"""Cross entropy of the scores ``a @ b.t() + bias``, some rows at once.
+
+    Memory is ``chunk_size * M``, forward and backward: the backward pass scores a chunk again.
+    PyTorch's own ``linear_cross_entropy`` excludes nothing and can't be differentiated twice.
+
+    Args:
+        a: ``[B, D]``.
+        b: ``[M, D]``.
+        target: The right column of each row, ``[B]``; it always counts.
+        chunk_size: Rows scored at once.
+        bias: Added to the columns, ``[M]``.
+        excluded: ``excluded(start, stop)`` tells what must not count in these rows: a mask, or
+            the pair ``(row, column)``, rows from ``start`` on.
+
+    Returns:
+        ``[B]``.
+    """
+    def chunk(a: Tensor, b: Tensor, target: Tensor, bias: Optional[Tensor],
+              out: Excluded) -> Tensor:
+        scores = a @ b.t() if bias is None else torch.addmm(bias, a, b.t())
+        lowest = scores.new_tensor(float('-inf'))
+        if isinstance(out, Tensor):
+            out = out.scatter(1, target.view(-1, 1), False)
+            scores = scores.masked_fill(out, float('-inf'))
+        elif out is not None:
+            row, column = out
+            other = column != target[row]
+            scores = scores.index_put((row[other], column[other]), lowest)
+        return F.cross_entropy(scores, target, reduction='none')
+
+    bounds = [(start, min(start + chunk_size, a.size(0)))
+              for start in range(0, a.size(0), chunk_size)]
+    losses = []
+    for start, stop in bounds:
+        args = (a[start:stop], b, target[start:stop], bias,
+                None if excluded is None else excluded(start, stop))
+        losses.append(chunk(*args) if len(bounds) == 1 else
+                      checkpoint(chunk, *args, use_reentrant=False))
+    return torch.cat(losses) if losses else a.new_zeros(0)
+
+
 class InBatchInfoNCE(Criterion):
     r"""InfoNCE where the other positives of the batch are the negatives, for a loop of one's own.
 
@@ -54,10 +107,13 @@ class InBatchInfoNCE(Criterion):
     Args:
         temperature: :math:`\tau > 0`.
         symmetric: Whether to average with the loss of the transposed scores.
+        chunk_size: Rows scored at once, so that memory is ``chunk_size * B``; the backward pass
+            scores them again if there are several chunks.
         reduction: ``'mean'`` over the rows, ``'sum'`` or ``'none'``.
 
     Raises:
-        ValueError: If ``temperature`` is not above 0 or ``reduction`` unknown.
+        ValueError: If ``temperature`` is not above 0, ``chunk_size`` below 1 or ``reduction``
+            unknown.
 
     Example:
         >>> a = torch.ones(4, 8)
@@ -68,11 +124,13 @@ class InBatchInfoNCE(Criterion):
         self,
         temperature: float = 0.1,
         symmetric: bool = False,
+        chunk_size: int = 2048,
         reduction: str = 'mean',
     ) -> None:
         super().__init__(reduction)
         self.temperature = check_positive('temperature', temperature)
         self.symmetric = symmetric
+        self.chunk_size = check_count('chunk_size', chunk_size)
 
     def forward(
         self,
@@ -96,20 +154,23 @@ class InBatchInfoNCE(Criterion):
                              f"need to be the same [B, D]")
         a = F.normalize(a.float() if a.dtype in (torch.float16, torch.bfloat16) else a, dim=-1)
         b = F.normalize(b.to(a.dtype), dim=-1)
-        scores = (a / self.temperature) @ b.t()
-        if log_q is not None:
-            scores = scores - log_q
-        if mask is not None:
-            keep = mask | torch.eye(a.size(0), dtype=torch.bool, device=a.device)
-            scores = scores.masked_fill(~keep, float('-inf'))
+        a = a / self.temperature
         target = torch.arange(a.size(0), device=a.device)
-        loss = F.cross_entropy(scores, target, reduction='none')
+        bias = None if log_q is None else -log_q.to(a.dtype)
+        loss = chunked_cross_entropy(
+            a, b, target, self.chunk_size, bias,
+            None if mask is None else lambda start, stop: ~mask[start:stop])
         if self.symmetric:
-            loss = (loss + F.cross_entropy(scores.t(), target, reduction='none')) / 2
+            # There log_q is constant in a row, and a softmax does not see it.
+            back = chunked_cross_entropy(
+                b, a, target, self.chunk_size, None,
+                None if mask is None else lambda start, stop: ~mask[:, start:stop].t())
+            loss = (loss + back) / 2
         return reduce(loss, self.reduction)
 
     def extra_repr(self) -> str:
-        return f'temperature={self.temperature}, symmetric={self.symmetric}'
+        return (f'temperature={self.temperature}, symmetric={self.symmetric}, '
+                f'chunk_size={self.chunk_size}')
 
 
 class FullInfoNCE(Criterion):
@@ -162,25 +223,14 @@ class FullInfoNCE(Criterion):
         """
         u = F.normalize(F.embedding(user, z.user), dim=-1) / self.temperature
         items = F.normalize(z.item, dim=-1)
-        losses = []
-        for start in range(0, user.numel(), self.chunk_size):
-            stop = min(start + self.chunk_size, user.numel())
-            target, pairs = item[start:stop], None
-            if masked is not None:
-                inside = (masked[0] >= start) & (masked[0] < stop)
-                row, column = masked[0][inside] - start, masked[1][inside]
-                other = column != target[row]
-                pairs = (row[other], column[other])
-            losses.append(checkpoint(self._chunk, u[start:stop], items, target, pairs,
-                                     use_reentrant=False))
-        return reduce(torch.cat(losses) if losses else u.new_zeros(0), self.reduction)
 
-    @staticmethod
-    def _chunk(u: Tensor, items: Tensor, target: Tensor, pairs) -> Tensor:
-        scores = u @ items.t()
-        if pairs is not None:
-            scores = scores.index_put(pairs, scores.new_tensor(float('-inf')))
-        return F.cross_entropy(scores, target, reduction='none')
+        def excluded(start: int, stop: int) -> tuple[Tensor, Tensor]:
+            inside = (masked[0] >= start) & (masked[0] < stop)
+            return masked[0][inside] - start, masked[1][inside]
+
+        loss = chunked_cross_entropy(u, items, item, self.chunk_size, None,
+                                     None if masked is None else excluded)
+        return reduce(loss, self.reduction)
 
     def extra_repr(self) -> str:
         return f'temperature={self.temperature}, chunk_size={self.chunk_size}'

@@ -17,6 +17,8 @@ class BCE(Recommender):
         neg_weight: Weight of the mean over negatives.
         l2: Weight of the L2 term.
     """
+    pairwise = True
+
     def __init__(
         self,
         backbone: Backbone,

@@ -27,5 +27,7 @@ class BPR(Recommender):
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
+    pairwise = True
+
     def __init__(self, backbone: Backbone, data: HeteroData, l2: float = 1e-4) -> None:
         super().__init__(backbone, Dot(), criteria.BPR(), l2, l2_negatives=True)

@@ -17,7 +17,12 @@ class Recommender(nn.Module):
         criterion: Turns scores into a loss.
         l2: Weight of :class:`~pyg_advcf.criteria.EmbeddingL2`.
         l2_negatives: Whether negatives count there.
+
+    Attributes:
+        pairwise: Whether the recipe is published with one negative per positive and dot products.
     """
+    pairwise = False
+
     def __init__(
         self,
         backbone: Backbone,
@@ -37,7 +42,7 @@ class Recommender(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         r"""The loss of a batch."""
-        pos, neg = self.similarity(self.backbone(), batch)
+        pos, neg = self.similarity(*self.backbone.for_batch(batch))
         return self.regularised(self.criterion(pos, neg, batch), batch)
 
     def regularised(self, loss: Tensor, batch: Batch) -> Tensor:

@@ -1,4 +1,5 @@
 r"""What all backbones share: the trainable tables, the training graph, and recommendation."""
+from collections.abc import Callable
 from typing import NamedTuple, Optional
 
 import torch
@@ -8,6 +9,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_ids, check_name
 from pyg_advcf.interactions import (
+    Batch,
     Embeddings,
     candidate_mask,
     interaction_graph,
@@ -24,6 +26,9 @@ _INITS = {
     'normal_0.1': lambda w: nn.init.normal_(w, std=0.1),
     'normal_0.01': lambda w: nn.init.normal_(w, std=0.01),
 }
+
+
+Map = Callable[[Embeddings], Embeddings]
 
 
 class Recommendations(NamedTuple):
@@ -44,7 +49,13 @@ class Backbone(nn.Module):
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width :math:`D` of the embeddings.
         init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'`` or ``'normal_0.01'``.
+
+    Attributes:
+        linear: Whether :math:`f(E + \Delta) = f(E) + f(\Delta)`, so that a perturbation can be
+            propagated on its own.
     """
+    linear = False
+
     def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal') -> None:
         super().__init__()
         validate(data)
@@ -81,6 +92,21 @@ class Backbone(nn.Module):
             x: Overrides the trainable tables, so that a perturbed table takes the same path.
         """
         raise NotImplementedError
+
+    def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
+        r"""The part of the model that ``batch`` sees: ``x, f, batch``.
+
+        ``x`` are the layer-0 rows that may have an influence, ``f(x)`` the final embeddings that
+        suffice to score the batch, and the batch has ids into these. A backbone may compute the
+        rows that the batch reads and no others, with the same scores and gradients; by default
+        ``x`` are the tables, ``f`` computes all, and the batch stays as it is.
+        """
+        return self.x, lambda x: self(x=x), batch
+
+    def for_batch(self, batch: Batch) -> tuple[Embeddings, Batch]:
+        r"""Final embeddings that suffice to score ``batch``, and the batch with ids into them."""
+        x, f, batch = self.local(batch)
+        return f(x), batch
 
     @torch.no_grad()
     def recommend(

@@ -1,15 +1,17 @@
 r"""LightGCN."""
 from typing import Optional
 
+import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import Embeddings
-from pyg_advcf.nn.backbone import Backbone
+from pyg_advcf.interactions import Batch, Embeddings, batch_rows
+from pyg_advcf.nn.backbone import Backbone, Map
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
 from pyg_advcf.ops import propagate
+from pyg_advcf.ops.backend import choose
 from pyg_advcf.registry import BACKBONES
 
 
@@ -38,6 +40,8 @@ class LightGCN(Backbone):
         >>> z.user.shape, z.item.shape, len(z.layers)
         (torch.Size([20, 8]), torch.Size([30, 8]), 3)
     """
+    linear = True
+
     def __init__(
         self,
         data: HeteroData,
@@ -73,6 +77,17 @@ class LightGCN(Backbone):
             layers.append(self.conv(layers[-1], graph))
         user, item = (sum(side) / len(layers) for side in zip(*layers))
         return Embeddings(user, item, tuple(layers) if return_layers else ())
+
+    def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
+        r"""See :meth:`pyg_advcf.nn.Backbone.local`: prunes the last layer on CPU.
+
+        On accelerators the rows would have to be counted there, which stops the queue of kernels.
+        """
+        if torch.compiler.is_compiling() or choose('spmm', self.x.user) != 'numba':
+            return super().local(batch)
+        rows, batch = batch_rows(batch, self.num_users, self.num_items)
+        return self.x, lambda x: Embeddings(*propagate(self.graph, x.user, x.item, self.num_layers,
+                                                       rows)), batch
 
     def __repr__(self) -> str:
         return f'{super().__repr__()[:-1]}, num_layers={self.num_layers})'

@@ -1,10 +1,12 @@
 r"""Matrix factorisation."""
 from typing import Optional
 
+import torch
+import torch.nn.functional as F
 from torch_geometric import EdgeIndex
 
-from pyg_advcf.interactions import Embeddings
-from pyg_advcf.nn.backbone import Backbone
+from pyg_advcf.interactions import Batch, Embeddings, batch_rows
+from pyg_advcf.nn.backbone import Backbone, Map
 from pyg_advcf.registry import BACKBONES
 
 
@@ -23,6 +25,8 @@ class MF(Backbone):
         >>> model.recommend([0, 1], k=5).item.shape
         torch.Size([2, 5])
     """
+    linear = True
+
     def forward(
         self,
         graph: Optional[EdgeIndex] = None,
@@ -31,3 +35,12 @@ class MF(Backbone):
         r"""Returns the tables; ``graph`` has no influence."""
         x = self.x if x is None else x
         return Embeddings(x.user, x.item)
+
+    def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
+        r"""See :meth:`pyg_advcf.nn.Backbone.local`: the rows that the batch reads, on CPU."""
+        if torch.compiler.is_compiling() or self.x.user.device.type != 'cpu':
+            return super().local(batch)
+        rows, batch = batch_rows(batch, self.num_users, self.num_items)
+        x = Embeddings(*(table if ids is None else F.embedding(ids, table)
+                         for ids, table in zip(rows, self.x)))
+        return x, lambda x: x, batch

@@ -12,7 +12,7 @@ import torch
 from numba import njit, prange
 from torch import Tensor
 
-from pyg_advcf.ops._fused import bag_sum, edge_dot
+from pyg_advcf.ops._fused import bag_sum
 
 __all__ = ['bag_sum', 'edge_dot', 'normalize', 'normalize_backward', 'pruned_sum', 'transposed']
 
@@ -78,6 +78,40 @@ def _pruned_sum(x, indptr, index, work, rows, place, longest, parts, out):
                 _add(out, k, x, ids, start, stop, 128)
             else:
                 _add(out, k, x, ids, start, stop, dim)
+
+
+@njit(inline='always')
+def _dots(a, b, r, index, start, stop, dim, out):
+    e = start
+    while e + 4 <= stop:  # Four sums at once hide the latency of each.
+        i, j, k, m = index[e], index[e + 1], index[e + 2], index[e + 3]
+        p = q = s = t = a[r, 0] * 0
+        for d in range(dim):
+            p += a[r, d] * b[i, d]
+            q += a[r, d] * b[j, d]
+            s += a[r, d] * b[k, d]
+            t += a[r, d] * b[m, d]
+        out[e], out[e + 1], out[e + 2], out[e + 3] = p, q, s, t
+        e += 4
+    while e < stop:
+        i = index[e]
+        p = a[r, 0] * 0
+        for d in range(dim):
+            p += a[r, d] * b[i, d]
+        out[e] = p
+        e += 1
+
+
+@njit(parallel=True, **_OPTIONS)
+def _edge_dot(a, b, indptr, index, parts, out):
+    for part in prange(parts):
+        for r in range(_cut(indptr, part, parts), _cut(indptr, part + 1, parts)):
+            if a.shape[1] == 64:
+                _dots(a, b, r, index, indptr[r], indptr[r + 1], 64, out)
+            elif a.shape[1] == 128:
+                _dots(a, b, r, index, indptr[r], indptr[r + 1], 128, out)
+            else:
+                _dots(a, b, r, index, indptr[r], indptr[r + 1], a.shape[1], out)
 
 
 @njit(parallel=True, **_OPTIONS)
@@ -172,6 +206,12 @@ def pruned_sum(x: Tensor, indptr: Tensor, index: Tensor, rows: Optional[Tensor],
     out = x.new_empty(work.numel() - 1, x.size(1))
     _pruned_sum(_array(x), _array(indptr), _ids(index), _array(work), _array(rows), _array(place),
                 longest, _parts(), _array(out))
+    return out
+
+
+def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
+    out = a.new_empty(index.numel())
+    _edge_dot(_array(a), _array(b), _array(indptr), _ids(index), _parts(), _array(out))
     return out
 
 

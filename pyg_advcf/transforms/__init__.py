@@ -1,6 +1,13 @@
-r"""Transforms of interaction data: splits and cores."""
+r"""Transforms of interaction data: splits, cores and perturbations."""
 from pyg_advcf.transforms.k_core import KCore
+from pyg_advcf.transforms.perturb import (
+    FastGradient,
+    Perturbation,
+    ProjectedGradient,
+    RandomNoise,
+)
 from pyg_advcf.transforms.popularity_shift import PopularityShiftSplit
 from pyg_advcf.transforms.random_split import RandomSplit
 
-__all__ = ['KCore', 'PopularityShiftSplit', 'RandomSplit']
+__all__ = ['FastGradient', 'KCore', 'Perturbation', 'PopularityShiftSplit', 'ProjectedGradient',
+           'RandomNoise', 'RandomSplit']

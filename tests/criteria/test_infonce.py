@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from criteria_reference import infonce as reference
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyg_advcf import Embeddings
 from pyg_advcf.criteria import FullInfoNCE, InBatchInfoNCE
@@ -67,6 +68,38 @@ def test_in_batch_mask_log_q_and_symmetry():
     assert float(InBatchInfoNCE(0.5)(a, b, mask=mask)) == 0
     with pytest.raises(ValueError, match='need to be the same'):
         InBatchInfoNCE(0.5)(a, b[:3])
+
+
+@pytest.mark.parametrize('chunk_size', [1, 3, 7])
+@pytest.mark.parametrize('symmetric', [False, True])
+@pytest.mark.parametrize('masked', [False, True])
+def test_in_batch_chunks_change_nothing(chunk_size, symmetric, masked):
+    a, b = (torch.randn(7, 8, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    mask = torch.rand(7, 7) < 0.5 if masked else None
+    log_q = torch.rand(7, dtype=torch.float64).log()
+    results = []
+    for size in (100, chunk_size):
+        loss = InBatchInfoNCE(0.2, symmetric, size, 'none')(a, b, mask, log_q)
+        results.append((loss, *torch.autograd.grad(loss.square().sum(), (a, b))))
+    for whole, chunks in zip(*results):
+        assert torch.allclose(whole, chunks, atol=1e-12)
+
+
+def test_chunks_hold_a_fraction_of_the_scores():
+    class Watch(TorchDispatchMode):
+        largest = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            if isinstance(out, torch.Tensor):
+                self.largest = max(self.largest, out.numel())
+            return out
+
+    a, b = (torch.randn(256, 4, requires_grad=True) for _ in range(2))
+    for size, most in ((256, 256 * 256), (16, 256 * 16)):
+        with Watch() as watch:
+            InBatchInfoNCE(0.2, chunk_size=size)(a, b).backward()
+        assert watch.largest == most
 
 
 @pytest.mark.parametrize('chunk_size', [1, 4, 100])

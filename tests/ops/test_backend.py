@@ -83,9 +83,10 @@ def test_backends_change_no_result(monkeypatch, toy_factory, name, backbone):
         method = METHODS[name](backbone(data, dim=4), data)
         adversarial = isinstance(method, AdversarialRecommender)
         step = MinMaxStep(method, lr=0.01) if adversarial else Step(method, lr=0.01)
-        loader = InteractionLoader(data, 5, 1 if name in ('bpr', 'bce') else 4, seed=3)
+        loader = InteractionLoader(data, 5, 1 if method.pairwise else 4, seed=3)
         losses[backend] = []
         for epoch in range(5):
+            method.on_epoch_start(epoch)
             if adversarial and method.criterion.learns and epoch % 2 == 0:
                 losses[backend].append(step.adversary_pass(loader)['adversary_loss'])
             losses[backend] += [float(step(batch)) for batch in loader]

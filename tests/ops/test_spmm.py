@@ -1,7 +1,6 @@
 import pytest
 import torch
 from graphs import BACKENDS_HERE, GRAPHS
-
 from torch_geometric.typing import WITH_TORCH_SCATTER
 
 from pyg_advcf import as_graph, interaction_graph

@@ -1,0 +1,139 @@
+r"""APR: adversarial personalised ranking."""
+import math
+from collections.abc import Callable
+from typing import Optional
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_advcf import criteria
+from pyg_advcf._checks import check_count
+from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.methods.recommender import Recommender
+from pyg_advcf.nn import Backbone, Dot
+from pyg_advcf.registry import METHODS
+from pyg_advcf.transforms import FastGradient, Perturbation
+
+
+def shifted(
+    backbone: Backbone,
+    batch: Batch,
+    objective: Callable[[Embeddings, Batch], Tensor],
+    perturbation: Perturbation,
+) -> tuple[Embeddings, Embeddings, Batch]:
+    r"""Final embeddings before and after a shift of the layer-0 tables: ``z, z_shifted, batch``.
+
+    Over a linear backbone :math:`f(E + \Delta) = f(E) + f(\Delta)`: the gradient costs one backward
+    pass and the shifted embeddings one forward pass of :math:`\Delta`, and the gradient of both
+    sets goes back together. Any other backbone is evaluated anew.
+
+    Args:
+        backbone: Computes the embeddings.
+        batch: What the objective is measured on.
+        objective: Maps embeddings, and the batch with ids into them, to the scalar to raise.
+        perturbation: Finds :math:`\Delta`.
+
+    Returns:
+        Both sets of embeddings, with gradients to the tables, and the batch with ids into them.
+    """
+    with torch.enable_grad():
+        x, f, local = backbone.local(batch)
+        z = f(x)
+    # Where the map is the identity, the rows are those of the local batch.
+    named = local if z.user is x.user else batch
+
+    def gradient(shift: Embeddings) -> Embeddings:
+        still = all(not bool(t.any()) for t in shift[:2])
+        if backbone.linear:
+            moved = z if still else Embeddings(*(a + b for a, b in zip(z[:2], f(shift)[:2])))
+            start = [t.detach() for t in moved[:2]]
+        else:
+            start = [t.detach() + d for t, d in zip(x[:2], shift[:2])]
+        with torch.enable_grad():
+            point = [t.requires_grad_() for t in start]
+            found = Embeddings(*point) if backbone.linear else f(Embeddings(*point))
+            grads = torch.autograd.grad(objective(found, local), point)
+            if backbone.linear:
+                grads = torch.autograd.grad(z[:2], x[:2], grads, retain_graph=True)
+        return Embeddings(*grads)
+
+    delta = perturbation.from_gradient(x, gradient, named)
+    if not backbone.linear:
+        return z, f(Embeddings(*(t + d for t, d in zip(x[:2], delta[:2])))), local
+    with torch.no_grad():
+        shift = f(delta)
+    return z, Embeddings(*(t + d for t, d in zip(z[:2], shift[:2]))), local
+
+
+@METHODS.register('apr')
+class APR(Recommender):
+    r"""Adversarial personalised ranking, `arXiv 1808.03908 <https://arxiv.org/abs/1808.03908>`_.
+
+    .. math::
+        L = L_{BPR}(\Theta) + \alpha\, L_{BPR}(\Theta + \Delta) + \lambda R, \qquad
+        \Delta = \arg\max_{\|\Delta\| \leq \epsilon} L_{BPR}(\Theta + \Delta)
+
+    to first order, on the same batch, with :math:`\Delta` held fixed.
+
+    Args:
+        backbone: Computes the embeddings.
+        data: Interactions (every method takes them; this one reads nothing from them).
+        alpha: Weight :math:`\alpha \geq 0` of the adversarial loss; ``math.inf`` leaves it alone.
+        epsilon: Size of the shift; 0.5 is published, per row.
+        norm: ``'row'`` (the authors' code), ``'global'`` (their formula) or ``'sign'``.
+        start: Epochs of plain BPR before; the published runs start from a trained BPR.
+        restrict_to_batch: Whether to shift only the rows that the batch names.
+        perturbation: Finds the shift in place of the fast gradient of the arguments above.
+        l2: Weight of the L2 term, on the clean tables.
+
+    Raises:
+        ValueError: If ``alpha`` or ``epsilon`` is negative or ``norm`` unknown.
+
+    Example:
+        >>> from pyg_advcf import InteractionLoader, MF, Step, fit
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
+        >>> method = APR(MF(data, dim=8), data, epsilon=0.1, start=1)
+        >>> history = fit(Step(method), InteractionLoader(data), epochs=3, progress=False)
+        >>> method.recommend([0, 1], k=3).item.shape
+        torch.Size([2, 3])
+    """
+    pairwise = True
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: HeteroData,
+        alpha: float = 1.,
+        epsilon: float = 0.5,
+        norm: str = 'row',
+        start: int = 0,
+        restrict_to_batch: bool = False,
+        perturbation: Optional[Perturbation] = None,
+        l2: float = 1e-4,
+    ) -> None:
+        super().__init__(backbone, Dot(), criteria.BPR(), l2, l2_negatives=True)
+        if not alpha >= 0:
+            raise ValueError(f"'alpha' is {alpha!r}, but needs to be at least 0; math.inf leaves "
+                             f"the adversarial loss alone")
+        self.alpha = alpha
+        self.start = check_count('start', start, minimum=0)
+        self.perturbation = (FastGradient(epsilon, norm, restrict_to_batch=restrict_to_batch)
+                             if perturbation is None else perturbation)
+        self.epoch = 0
+
+    def on_epoch_start(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def _ranking_loss(self, z: Embeddings, batch: Batch) -> Tensor:
+        return self.criterion(*self.similarity(z, batch))
+
+    def forward(self, batch: Batch) -> Tensor:
+        if self.alpha == 0 or self.epoch < self.start:
+            return super().forward(batch)
+        z, moved, local = shifted(self.backbone, batch, self._ranking_loss, self.perturbation)
+        loss = self._ranking_loss(moved, local)
+        if not math.isinf(self.alpha):
+            loss = self._ranking_loss(z, local) + self.alpha * loss
+        return self.regularised(loss, batch)

@@ -1,0 +1,157 @@
+r"""Sharpness-aware minimisation."""
+from collections.abc import Callable
+from typing import Any, Optional
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf.interactions import Batch
+from pyg_advcf.methods.recommender import Recommender
+from pyg_advcf.training.steps import Step
+from pyg_advcf.transforms.perturb import global_scale
+
+
+class SAM(Optimizer):
+    r"""Sharpness-aware minimisation around any optimizer, `arXiv 2010.01412
+    <https://arxiv.org/abs/2010.01412>`_.
+
+    The optimizer moves the parameters by the gradient that they have at the worst point nearby:
+
+    .. math::
+        g' = \nabla L\!\left(\Theta + \rho \frac{\nabla L(\Theta)}{\|\nabla L(\Theta)\|}\right)
+
+    with the norm over all parameters together. Two passes a step, over the same batch.
+
+    Args:
+        optimizer: Moves the parameters, which it holds; its state is the state.
+        rho: Radius :math:`\rho \geq 0`; 0 is the optimizer alone.
+        adaptive: Whether to measure distance relative to the size of each parameter (ASAM).
+
+    Raises:
+        ValueError: If ``rho`` is negative.
+
+    Example:
+        >>> w = torch.nn.Parameter(torch.ones(2))
+        >>> sam = SAM(torch.optim.SGD([w], lr=0.1), rho=0.05)
+        >>> def closure():
+        ...     sam.zero_grad()
+        ...     loss = w.square().sum()
+        ...     loss.backward()
+        ...     return loss
+        >>> sam.step(closure)
+        tensor(2., grad_fn=<SumBackward0>)
+        >>> w.data
+        tensor([0.7929, 0.7929])
+    """
+    def __init__(self, optimizer: Optimizer, rho: float = 0.05, adaptive: bool = False) -> None:
+        self.rho = check_positive('rho', rho, zero=True)
+        self.adaptive = adaptive
+        self.optimizer = optimizer
+        super().__init__(optimizer.param_groups, {})
+        # One list of groups, so that a scheduler of either changes both.
+        self.param_groups = optimizer.param_groups
+        self.state = optimizer.state
+
+    @torch.no_grad()
+    def _move(self) -> list[tuple[Tensor, Tensor]]:
+        r"""Goes to the worst point nearby; returns the parameters with copies of what they were."""
+        moved = [p for group in self.param_groups for p in group['params'] if p.grad is not None]
+        if not moved or self.rho == 0:
+            return []
+        grads = [p.abs() * p.grad for p in moved] if self.adaptive else [p.grad for p in moved]
+        scale = global_scale(grads, self.rho)
+        before = [(p, p.clone()) for p in moved]
+        for p, grad in zip(moved, grads):
+            p.add_(p.abs() * grad * scale if self.adaptive else grad * scale)
+        return before
+
+    def step(self, closure: Optional[Callable[[], Tensor]] = None) -> Tensor:
+        r"""Takes a step.
+
+        Args:
+            closure: Clears the gradients, computes the loss and its gradients, and returns the
+                loss; called twice, and has to use the same batch both times.
+
+        Returns:
+            The loss at the parameters as they were.
+
+        Raises:
+            ValueError: If there is no closure.
+        """
+        if closure is None:
+            raise ValueError("SAM needs 'closure', which computes the loss and its gradients: it "
+                             "is called twice a step; with `fit`, use SAMStep")
+        closure = torch.enable_grad()(closure)
+        loss = closure()
+        before = self._move()
+        try:
+            if before:
+                closure()
+        finally:
+            with torch.no_grad():
+                for p, value in before:
+                    p.copy_(value)  # Exactly what they were, also after an error.
+        self.optimizer.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state_dict)
+        self.param_groups, self.state = self.optimizer.param_groups, self.optimizer.state
+
+
+class SAMStep(Step):
+    r"""A step of :class:`SAM`: any method, trained towards flat minima.
+
+    Args:
+        method: What is trained.
+        lr: Learning rate of Adam.
+        rho: See :class:`SAM`.
+        adaptive: See :class:`SAM`.
+        start: Epochs of the plain optimizer before.
+        optimizer: As in :class:`Step`; it is what SAM goes around.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> from pyg_advcf import MF, InteractionLoader, methods
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
+        >>> step = SAMStep(methods.BPR(MF(data, dim=8), data), lr=1e-2, rho=0.05)
+        >>> losses = [step(batch) for batch in InteractionLoader(data)]
+    """
+    def __init__(
+        self,
+        method: Recommender,
+        lr: float = 1e-3,
+        rho: float = 0.05,
+        adaptive: bool = False,
+        start: int = 0,
+        optimizer: Optional[Callable[[list], Optimizer]] = None,
+    ) -> None:
+        super().__init__(method, lr, optimizer)
+        self.start = check_count('start', start, minimum=0)
+        self.epoch = 0
+        self.optimizer = SAM(self.optimizer, rho, adaptive)
+
+    def on_epoch_start(self, epoch: int, *args: Any, **kwargs: Any) -> dict[str, float]:
+        self.epoch = epoch
+        return super().on_epoch_start(epoch, *args, **kwargs)
+
+    def __call__(self, batch: Batch) -> Tensor:
+        def closure() -> Tensor:
+            loss = self.method(batch)
+            self.optimizer.zero_grad()
+            loss.backward(inputs=self.parameters)
+            return loss.detach()
+
+        if self.epoch < self.start:
+            loss = closure()
+            self.optimizer.optimizer.step()
+            return loss
+        return self.optimizer.step(closure)
