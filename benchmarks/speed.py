@@ -145,7 +145,7 @@ def resident(field):
 
 
 def peak_memory(data, name):
-    r"""Peak bytes of a step of InfoNCE with 128 negatives, beyond parameters and optimizer state."""
+    r"""Peak bytes of a step of InfoNCE, 128 negatives, beyond parameters and optimizer state."""
     loader = InteractionLoader(data, BATCH, 128)
     if name == 'ours':
         step = Step(methods.InfoNCE(LightGCN(data, DIM, LAYERS), data))

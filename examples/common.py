@@ -2,9 +2,14 @@ r"""What the examples share: data by name, seeded runs, tables and JSON."""
 import argparse
 import json
 import os
+import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
+from pyg_advcf import fit
 from pyg_advcf.interactions import split_names
 from pyg_advcf.metrics import evaluate, interval
 from pyg_advcf.registry import BACKBONES, DATASETS, METHODS
@@ -22,6 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seeds', type=int, default=1, help='runs seeds 0 to N-1')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--json', type=Path, help='file for the results')
+    parser.add_argument('--patience', type=int, default=20, help='evaluations without improvement')
+    parser.add_argument('--curves', action='store_true', help='record test curves in the JSON')
+    parser.add_argument('--threads', type=int, help='threads of PyTorch')
+    parser.add_argument('--verbose', action='store_true', help='progress bars into files too')
+
+
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    r"""What is wrong is an error before anything is trained; sets the threads."""
+    if args.seeds < 1:
+        parser.error(f'--seeds is {args.seeds}, but needs to be at least 1')
+    args.method = list(dict.fromkeys(args.method))
+    BACKBONES[args.backbone]
+    if args.threads:
+        torch.set_num_threads(args.threads)
 
 
 def load(name: str, data_dir: str):
@@ -36,6 +55,56 @@ def both_protocols(method, data, **kwargs) -> dict[str, dict[str, float]]:
     clean = evaluate(method, data, protocol='clean', **kwargs)
     official = evaluate(method, data, protocol='official', **kwargs)
     return {**clean, **{f'{split}_official': values for split, values in official.items()}}
+
+
+def train(args, name: str, seed: int, data, step, loader, epochs: int) -> dict:
+    r"""Trains with early stopping on validation; returns the record of the run."""
+    method = step.method
+
+    def curves():
+        # Recorded at every evaluation for the learning curves; nothing is chosen by them.
+        return {f'{split}/{metric}': value
+                for split, values in both_protocols(method, data,
+                                                    metrics=('recall', 'ndcg')).items()
+                for metric, value in values.items()}
+
+    history = fit(step, loader, epochs=epochs, monitor='recall@20', patience=args.patience,
+                  track=curves if args.curves else None,
+                  progress=sys.stderr.isatty() or args.verbose)
+    record = {
+        'dataset': args.dataset, 'backbone': args.backbone, 'method': name, 'seed': seed,
+        'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
+        'valid': {'recall@20': history.best_value},
+        'test': both_protocols(method, data, k=getattr(args, 'k', 20)),
+        'train_seconds_per_epoch': history.seconds_per_epoch,
+    }
+    passes = [r for r in history.epochs if 'adversary_loss' in r]
+    if passes:
+        record['adversary'] = {
+            'passes': len(passes), 'kl_uniform_p': passes[-1]['kl_uniform_p'],
+            'seconds_per_pass': sum(r['adversary_seconds'] for r in passes) / len(passes)}
+    if args.curves:
+        record['curves'] = {key: [round(r[key], 5) for r in history.evaluated]
+                            for key in history.evaluated[0] if key == 'epoch' or '@' in key}
+    return record
+
+
+def run_all(args, data, run: Callable, after: Callable = lambda record, method: None) -> list[dict]:
+    r"""``run(args, name, seed, data) -> (record, method)`` for all seeds and methods."""
+    results = []
+    for seed in range(args.seeds):
+        for name in args.method:
+            record, method = run(args, name, seed, data)
+            results.append(record)
+            if args.json:
+                write_json(args.json, results)
+            test = ', '.join(f"{split} {values['recall@20']:.4f}/{values['ndcg@20']:.4f}"
+                             for split, values in record['test'].items())
+            print(f"{name} seed {seed}: best epoch {record['best_epoch']} of {record['epochs']}, "
+                  f"validation recall@20 {record['valid']['recall@20']:.4f}; {test}", flush=True)
+            after(record, method)
+    print()
+    return results
 
 
 def write_json(path: Path, results: list[dict]) -> None:

@@ -9,15 +9,13 @@ The published comparison on Coat, ten seeds, with the constant ln k as a control
     python examples/lightgcn_advinfonce.py --dataset coat --seeds 10 --json coat.json
 """
 import argparse
-import sys
 import time
 from pathlib import Path
 
-import torch
-from common import add_arguments, both_protocols, load, print_table, write_json
+from common import add_arguments, check_arguments, load, print_table, run_all, train
 from torch_geometric import seed_everything
 
-from pyg_advcf import InteractionLoader, MinMaxStep, Step, fit
+from pyg_advcf import InteractionLoader, MinMaxStep, Step
 from pyg_advcf.diagnostics import hardness_report, plot_hardness
 from pyg_advcf.methods import AdversarialRecommender
 from pyg_advcf.registry import BACKBONES, METHODS
@@ -75,32 +73,8 @@ def run(args, name: str, seed: int, data):
     else:
         step = Step(method, lr=s['lr'])
 
-    def curves():
-        # Recorded at every evaluation for the learning curves; nothing is chosen by them.
-        return {f'{split}/{metric}': value
-                for split, values in both_protocols(method, data,
-                                                    metrics=('recall', 'ndcg')).items()
-                for metric, value in values.items()}
-
-    track = curves if args.curves else None
-    history = fit(step, loader, epochs=s['epochs'], monitor='recall@20',
-                  patience=args.patience, track=track, progress=sys.stderr.isatty() or args.verbose)
-    record = {
-        'dataset': args.dataset, 'backbone': args.backbone, 'method': name, 'seed': seed,
-        'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
-        'valid': {'recall@20': history.best_value},
-        'test': both_protocols(method, data),
-        'train_seconds_per_epoch': history.seconds_per_epoch,
-        'settings': {key: s[key] for key in ('temperature', 'lr', 'adversary_lr', 'sampler')},
-    }
-    passes = [r for r in history.epochs if 'adversary_loss' in r]
-    if passes:
-        record['adversary'] = {
-            'passes': len(passes), 'kl_uniform_p': passes[-1]['kl_uniform_p'],
-            'seconds_per_pass': sum(r['adversary_seconds'] for r in passes) / len(passes)}
-    if args.curves:
-        record['curves'] = {key: [round(r[key], 5) for r in history.evaluated]
-                            for key in history.evaluated[0] if key == 'epoch' or '@' in key}
+    record = train(args, name, seed, data, step, loader, s['epochs'])
+    record['settings'] = {key: s[key] for key in ('temperature', 'lr', 'adversary_lr', 'sampler')}
     return record, method
 
 
@@ -110,41 +84,25 @@ def main() -> None:
     parser.add_argument('--temperature', type=float, help='of InfoNCE and AdvInfoNCE')
     parser.add_argument('--lr', type=float, help='learning rate')
     parser.add_argument('--adversary-lr', type=float, help='learning rate of the adversary')
-    parser.add_argument('--patience', type=int, default=20, help='evaluations without improvement')
-    parser.add_argument('--curves', action='store_true', help='record test curves in the JSON')
-    parser.add_argument('--threads', type=int, help='threads of PyTorch')
     parser.add_argument('--plot', type=Path, default=Path('outputs/hardness.png'),
                         help='hardness against popularity, for AdvInfoNCE')
-    parser.add_argument('--verbose', action='store_true', help='progress bars into files too')
     args = parser.parse_args()
     if args.method is None:  # On real data with the control: what is left without the adversary.
         control = [] if args.dataset == 'synthetic' else ['uniform']
         args.method = ['bpr', 'infonce', 'advinfonce', *control]
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    if args.seeds < 1:
-        parser.error(f'--seeds is {args.seeds}, but needs to be at least 1')
-    args.method = list(dict.fromkeys(args.method))
+    check_arguments(parser, args)
     for name in args.method:
         METHODS[name]  # An unknown name is an error before anything is trained.
-    BACKBONES[args.backbone]
     data = load(args.dataset, args.data_dir).to(args.device)
 
-    results, reports = [], {}
+    reports = {}
     start = time.perf_counter()
-    for seed in range(args.seeds):
-        for name in args.method:
-            record, method = run(args, name, seed, data)
-            results.append(record)
-            if args.json:
-                write_json(args.json, results)
-            test = ', '.join(f"{split} {values['recall@20']:.4f}/{values['ndcg@20']:.4f}"
-                             for split, values in record['test'].items())
-            print(f"{name} seed {seed}: best epoch {record['best_epoch']} of {record['epochs']}, "
-                  f"validation recall@20 {record['valid']['recall@20']:.4f}; {test}", flush=True)
-            if seed == 0 and name == 'advinfonce':
-                reports['AdvInfoNCE'] = hardness_report(method, data, data.get('relevant'))
-    print()
+
+    def after(record, method):
+        if record['seed'] == 0 and record['method'] == 'advinfonce':
+            reports['AdvInfoNCE'] = hardness_report(method, data, data.get('relevant'))
+
+    results = run_all(args, data, run, after)
     print_table(results)
     for label, report in reports.items():
         args.plot.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ __version__ = '0.1.0'
 
 __all__ = [
     'Batch', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader', 'LightGCN', 'MF',
-    'MinMaxStep', 'SAMStep', 'Step', 'as_graph', 'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate',
-    'fit', 'held_out', 'interaction_data', 'interaction_graph', 'loader', 'methods', 'metrics',
-    'nn', 'ops', 'split_names', 'training', 'transforms', 'validate'
+    'MinMaxStep', 'SAMStep', 'Step', 'as_graph', 'criteria', 'datasets', 'degrees', 'diagnostics',
+    'evaluate', 'fit', 'held_out', 'interaction_data', 'interaction_graph', 'loader', 'methods',
+    'metrics', 'nn', 'ops', 'split_names', 'training', 'transforms', 'validate'
 ]

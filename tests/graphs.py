@@ -1,4 +1,4 @@
-r"""Bipartite graphs and backends that the operations are tested on, degenerate graphs among them."""
+r"""Bipartite graphs, degenerate ones too, and the backends that operations are tested on."""
 import importlib.util
 
 import torch

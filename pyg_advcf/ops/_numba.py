@@ -1,8 +1,8 @@
 r"""Compiled loops for CPU, where pruning or fusing saves passes over the tables.
 
-Plain bags and products stay PyTorch's: its kernels fetch ahead and are faster than such loops. One thread takes one stretch of
-rows, cut so that all stretches hold about as many edges; a row is summed by one thread in the order
-of its edges, so results do not depend on the number of threads.
+Whole bags stay PyTorch's: its kernel fetches ahead and is faster than such loops. One thread takes
+one stretch of rows, cut so that all stretches hold about as many edges; a row is summed by one
+thread in the order of its edges, so results do not depend on the number of threads.
 """
 from typing import Optional
 

@@ -1,0 +1,84 @@
+r"""BPR, APR, SharpCF and SAM on MovieLens-1M: a search of equal size for each, then seeds.
+
+    PYG_ADVCF_MIRROR=... python benchmarks/sharpcf.py --out benchmarks/results
+
+BPR chooses its L2 weight from six; the others keep that weight and choose from six settings of
+their own. One seed and validation Recall@20 choose; the test set is only recorded. Every run is one
+call of `examples/mf_sharpcf.py` with one thread, as many at once as there are cores; runs that are
+done are not repeated.
+"""
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+EXAMPLE = Path(__file__).parents[1] / 'examples' / 'mf_sharpcf.py'
+SPACES = {
+    'bpr': [{'l2': v} for v in (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)],
+    'apr': [{'alpha': a, 'epsilon': e} for a, e in itertools.product((0.1, 1., 10.), (0.1, 0.5))],
+    'sharpcf': [{'weight': w, 'lag': e} for w, e in itertools.product((0.01, 0.1, 1.), (1, 3))],
+    'sam': [{'rho': r} for r in (0.05, 0.1, 0.2, 0.5, 1., 2.)],
+}
+
+
+def run(work, data_dir, method, setting, seeds=1, curves=False):
+    r"""The records of one call of the example."""
+    name = '_'.join([method, *(f'{k}{v:g}' for k, v in sorted(setting.items())), f'{seeds}seeds'])
+    path = work / f'{name}.json'
+    if not path.exists():
+        partial = path.with_suffix('.running')
+        command = [sys.executable, '-W', 'ignore', str(EXAMPLE), '--dataset', 'ml-1m',
+                   '--data-dir', data_dir, '--method', method, '--seeds', str(seeds),
+                   '--threads', '1', '--patience', '5', '--json', str(partial),
+                   '--plot', str(work / f'{name}.png'), *['--curves'] * curves]
+        for key, value in setting.items():
+            command += [f'--{key}', str(value)]
+        subprocess.run(command, check=True, capture_output=True,
+                       env={**os.environ, 'OMP_NUM_THREADS': '1'})
+        os.replace(partial, path)
+    return json.loads(path.read_text())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--out', type=Path, default=Path('benchmarks/results'))
+    parser.add_argument('--work', type=Path, default=Path('outputs/sharpcf'))
+    parser.add_argument('--data-dir', default='data')
+    parser.add_argument('--seeds', type=int, default=5)
+    parser.add_argument('--jobs', type=int, default=os.cpu_count())
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+
+    def value(records):
+        return records[0]['valid']['recall@20']
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        def search(tasks):
+            futures = [(m, s, pool.submit(run, args.work, args.data_dir, m, s)) for m, s in tasks]
+            return [(m, s, f.result()) for m, s, f in tqdm(futures, desc='search')]
+
+        base = search([('bpr', s) for s in SPACES['bpr']])
+        l2 = max(base, key=lambda t: value(t[2]))[1]
+        tried = base + search([(m, {**l2, **s}) for m in ('apr', 'sharpcf', 'sam')
+                               for s in SPACES[m]])
+        best = {m: max((t for t in tried if t[0] == m), key=lambda t: value(t[2]))[1]
+                for m in SPACES}
+        (args.out / 'ml-1m_mf_sharpcf_search.json').write_text('[\n' + ',\n'.join(
+            json.dumps({'method': m, 'chosen': s == best[m], 'setting': s, 'valid': value(r),
+                        'best_epoch': r[0]['best_epoch'], 'test': r[0]['test']['test']})
+            for m, s, r in tried) + '\n]\n')
+        futures = [pool.submit(run, args.work, args.data_dir, m, best[m], args.seeds, True)
+                   for m in SPACES]
+        records = [r for f in tqdm(futures, desc='seeds') for r in f.result()]
+    (args.out / 'ml-1m_mf_sharpcf.json').write_text(
+        '[\n' + ',\n'.join(map(json.dumps, records)) + '\n]\n')
+
+
+if __name__ == '__main__':
+    main()
