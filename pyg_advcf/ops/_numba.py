@@ -3,13 +3,22 @@ r"""Compiled loops for CPU, where pruning or fusing saves passes over the tables
 Whole bags stay PyTorch's: its kernel fetches ahead and is faster than such loops. One thread takes
 one stretch of rows, cut so that all stretches hold about as many edges; a row is summed by one
 thread in the order of its edges, so results do not depend on the number of threads.
-"""
-from typing import Optional
 
+The threads are PyTorch's own (its OpenMP runtime, where it has one). Numba would start others, and
+those spin while they wait, as PyTorch's do: where cores are shared that costs many times the work.
+"""
+import ctypes
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import llvmlite.binding
 import numba
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import carray, cfunc, njit, types
+from numba.extending import intrinsic
 from torch import Tensor
 
 from pyg_advcf.ops._fused import bag_sum
@@ -17,7 +26,10 @@ from pyg_advcf.ops._fused import bag_sum
 __all__ = ['bag_sum', 'edge_dot', 'normalize', 'normalize_backward', 'pruned_sum', 'transposed']
 
 # Sums may be reordered and contracted; NaN and infinities keep their meaning.
-_OPTIONS = dict(fastmath={'reassoc', 'contract', 'nsz'}, error_model='numpy', cache=True)
+_OPTIONS = dict(fastmath={'reassoc', 'contract', 'nsz'}, error_model='numpy', cache=True,
+                nogil=True)
+# Below this many numbers to read, waking a second thread takes longer than the work.
+_WORTHWHILE = 2**17
 
 
 @njit(inline='always')
@@ -51,33 +63,32 @@ def _add(out, row, x, ids, start, stop, dim):
         e += 1
 
 
-@njit(parallel=True, **_OPTIONS)
-def _pruned_sum(x, indptr, index, work, rows, place, longest, parts, out):
+@njit(**_OPTIONS)
+def _pruned_sum(x, indptr, index, work, rows, place, longest, out, part, parts):
     dim = x.shape[1]
-    for part in prange(parts):
-        found = np.empty(0 if place is None else longest, np.uint32)
-        for k in range(_cut(work, part, parts), _cut(work, part + 1, parts)):
-            r = k if rows is None else rows[k]
-            start, stop = indptr[r], indptr[r + 1]
-            for d in range(dim):
-                out[k, d] = 0
-            if place is None:
-                ids = index
-            else:
-                # Written always, counted where present: no branch to mispredict.
-                count = 0
-                for e in range(start, stop):
-                    p = place[index[e]]
-                    found[count] = p
-                    count += p >= 0
-                ids, start, stop = found, 0, count
-            # Loops of a constant length compile to straight vector code.
-            if dim == 64:
-                _add(out, k, x, ids, start, stop, 64)
-            elif dim == 128:
-                _add(out, k, x, ids, start, stop, 128)
-            else:
-                _add(out, k, x, ids, start, stop, dim)
+    found = np.empty(0 if place is None else longest, np.uint32)
+    for k in range(_cut(work, part, parts), _cut(work, part + 1, parts)):
+        r = k if rows is None else rows[k]
+        start, stop = indptr[r], indptr[r + 1]
+        for d in range(dim):
+            out[k, d] = 0
+        if place is None:
+            ids = index
+        else:
+            # Written always, counted where present: no branch to mispredict.
+            count = 0
+            for e in range(start, stop):
+                p = place[index[e]]
+                found[count] = p
+                count += p >= 0
+            ids, start, stop = found, 0, count
+        # Loops of a constant length compile to straight vector code.
+        if dim == 64:
+            _add(out, k, x, ids, start, stop, 64)
+        elif dim == 128:
+            _add(out, k, x, ids, start, stop, 128)
+        else:
+            _add(out, k, x, ids, start, stop, dim)
 
 
 @njit(inline='always')
@@ -102,79 +113,156 @@ def _dots(a, b, r, index, start, stop, dim, out):
         e += 1
 
 
-@njit(parallel=True, **_OPTIONS)
-def _edge_dot(a, b, indptr, index, parts, out):
-    for part in prange(parts):
-        for r in range(_cut(indptr, part, parts), _cut(indptr, part + 1, parts)):
-            if a.shape[1] == 64:
-                _dots(a, b, r, index, indptr[r], indptr[r + 1], 64, out)
-            elif a.shape[1] == 128:
-                _dots(a, b, r, index, indptr[r], indptr[r + 1], 128, out)
-            else:
-                _dots(a, b, r, index, indptr[r], indptr[r + 1], a.shape[1], out)
+@njit(**_OPTIONS)
+def _edge_dot(a, b, indptr, index, out, part, parts):
+    for r in range(_cut(indptr, part, parts), _cut(indptr, part + 1, parts)):
+        if a.shape[1] == 64:
+            _dots(a, b, r, index, indptr[r], indptr[r + 1], 64, out)
+        elif a.shape[1] == 128:
+            _dots(a, b, r, index, indptr[r], indptr[r + 1], 128, out)
+        else:
+            _dots(a, b, r, index, indptr[r], indptr[r + 1], a.shape[1], out)
 
 
-@njit(parallel=True, **_OPTIONS)
-def _transposed(index, size, weight, parts, count, indptr, row, out):
-    r"""A counting sort by column, each part over rows of its own; stable."""
-    rows, width = index.shape
-    for part in prange(parts):
-        count[part, :] = 0
-        for r in range(rows * part // parts, rows * (part + 1) // parts):
-            for n in range(width):
-                count[part, index[r, n]] += 1
+@njit(**_OPTIONS)
+def _count(index, count, part, parts):
+    r"""First of three passes of a stable counting sort by column: each part counts its rows."""
+    count[part, :] = 0
+    for r in range(index.shape[0] * part // parts, index.shape[0] * (part + 1) // parts):
+        for n in range(index.shape[1]):
+            count[part, index[r, n]] += 1
+
+
+@njit(**_OPTIONS)
+def _begin(count, indptr):
+    r"""Second pass: where each column begins, and where each part begins in it."""
     total = 0
-    for j in range(size):
+    for j in range(count.shape[1]):
         indptr[j] = total
-        for part in range(parts):
+        for part in range(count.shape[0]):
             here = count[part, j]
             count[part, j] = total
             total += here
-    indptr[size] = total
-    for part in prange(parts):
-        for r in range(rows * part // parts, rows * (part + 1) // parts):
-            for n in range(width):
-                j = index[r, n]
-                place = count[part, j]
-                count[part, j] = place + 1
-                row[place] = r
-                out[place] = weight[r, n]
+    indptr[count.shape[1]] = total
 
 
-@njit(parallel=True, **_OPTIONS)
-def _normalize(x, eps, parts, norm, out):
+@njit(**_OPTIONS)
+def _put(index, weight, count, row, out, part, parts):
+    r"""Third pass: every entry to its place."""
+    for r in range(index.shape[0] * part // parts, index.shape[0] * (part + 1) // parts):
+        for n in range(index.shape[1]):
+            j = index[r, n]
+            place = count[part, j]
+            count[part, j] = place + 1
+            row[place] = r
+            out[place] = weight[r, n]
+
+
+@njit(**_OPTIONS)
+def _normalize(x, eps, norm, out, part, parts):
     rows, dim = x.shape
-    for part in prange(parts):
-        for r in range(rows * part // parts, rows * (part + 1) // parts):
-            square = x[r, 0] * 0
-            for d in range(dim):
-                square += x[r, d] * x[r, d]
-            length = np.sqrt(square)
-            norm[r] = length
-            inverse = 1 / max(length, eps)
-            for d in range(dim):
-                out[r, d] = x[r, d] * inverse
+    for r in range(rows * part // parts, rows * (part + 1) // parts):
+        square = x[r, 0] * 0
+        for d in range(dim):
+            square += x[r, d] * x[r, d]
+        length = np.sqrt(square)
+        norm[r] = length
+        inverse = 1 / max(length, eps[0])
+        for d in range(dim):
+            out[r, d] = x[r, d] * inverse
 
 
-@njit(parallel=True, **_OPTIONS)
-def _normalize_backward(grad, unit, norm, eps, parts, out):
+@njit(**_OPTIONS)
+def _normalize_backward(grad, unit, norm, eps, out, part, parts):
     rows, dim = unit.shape
-    for part in prange(parts):
-        for r in range(rows * part // parts, rows * (part + 1) // parts):
-            along = grad[r, 0] * 0
-            if norm[r] > eps:
-                for d in range(dim):
-                    along += grad[r, d] * unit[r, d]
-            inverse = 1 / max(norm[r], eps)
+    for r in range(rows * part // parts, rows * (part + 1) // parts):
+        along = grad[r, 0] * 0
+        if norm[r] > eps[0]:
             for d in range(dim):
-                out[r, d] = (grad[r, d] - along * unit[r, d]) * inverse
+                along += grad[r, d] * unit[r, d]
+        inverse = 1 / max(norm[r], eps[0])
+        for d in range(dim):
+            out[r, d] = (grad[r, d] - along * unit[r, d]) * inverse
 
 
-def _parts() -> int:
-    r"""As many threads as PyTorch uses."""
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-    numba.set_num_threads(threads)
-    return threads
+def _openmp() -> Optional[ctypes.CDLL]:
+    r"""PyTorch's OpenMP runtime, if it has one with this interface."""
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / 'lib' / 'libtorch_cpu.so'))
+        library.GOMP_parallel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 2
+        library.GOMP_parallel.restype = None
+        address = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p).value
+    except (OSError, AttributeError):
+        return None
+    llvmlite.binding.add_symbol('pyg_advcf_thread_num', address)
+    return library
+
+
+_runtime = _openmp()
+_thread_num = types.ExternalFunction('pyg_advcf_thread_num', types.int32())
+
+
+@intrinsic
+def _pointer(typing_context, address, kind):
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(kind.instance_type)(address, kind), codegen
+
+
+@functools.lru_cache
+def _body(kernel: Callable, signature: tuple) -> Any:
+    r"""What each thread runs: unpacks addresses and shapes, and calls the kernel for its part."""
+    scope = {'kernel': kernel, 'carray': carray, 'pointer': _pointer, 'thread_num': _thread_num}
+    arguments, position = [], 1
+    for i, kind in enumerate(signature):
+        if kind is None:
+            arguments.append('None')
+        elif kind == 'integer':
+            arguments.append(f'packed[{position}]')
+            position += 1
+        else:
+            dtype, ndim = kind
+            scope[f'kind{i}'] = numba.from_dtype(np.dtype(dtype))
+            shape = ''.join(f'packed[{position + 1 + d}], ' for d in range(ndim))
+            arguments.append(f'carray(pointer(packed[{position}], kind{i}), ({shape}))')
+            position += 1 + ndim
+    source = (f"def body(address):\n"
+              f"    packed = carray(address, ({position}, ))\n"
+              f"    kernel({', '.join(arguments)}, thread_num(), packed[0])\n")
+    exec(source, scope)
+    return cfunc(types.void(types.CPointer(types.int64)))(scope['body'])
+
+
+def _run(kernel: Callable, numbers: int, *args: Any) -> None:
+    r"""Runs ``kernel(*args, part, parts)`` for all parts.
+
+    Args:
+        kernel: Compiled; its arguments are arrays, integers or ``None``.
+        numbers: How many numbers it reads, to judge whether a second thread is worth its while.
+        *args: The arguments but the last two.
+    """
+    parts = _parts(numbers)
+    if parts == 1:
+        kernel(*args, 0, 1)
+        return
+    signature, packed = [], [parts]
+    for arg in args:
+        if arg is None:
+            signature.append(None)
+        elif isinstance(arg, int):
+            signature.append('integer')
+            packed.append(arg)
+        else:
+            signature.append((arg.dtype.str, arg.ndim))
+            packed += [arg.ctypes.data, *arg.shape]
+    body = _body(kernel, tuple(signature))
+    packed = np.array(packed, dtype=np.int64)
+    _runtime.GOMP_parallel(body.address, packed.ctypes.data, parts, 0)
+
+
+def _parts(numbers: int) -> int:
+    return torch.get_num_threads() if _runtime and numbers >= _WORTHWHILE else 1
 
 
 def _array(t: Optional[Tensor]) -> Optional[np.ndarray]:
@@ -204,39 +292,41 @@ def pruned_sum(x: Tensor, indptr: Tensor, index: Tensor, rows: Optional[Tensor],
     if place is not None:
         longest = 1 + int(indptr.diff().max())
     out = x.new_empty(work.numel() - 1, x.size(1))
-    _pruned_sum(_array(x), _array(indptr), _ids(index), _array(work), _array(rows), _array(place),
-                longest, _parts(), _array(out))
+    _run(_pruned_sum, int(work[-1]) * x.size(1), _array(x), _array(indptr), _ids(index),
+         _array(work), _array(rows), _array(place), longest, _array(out))
     return out
 
 
 def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
+    r"""See :func:`pyg_advcf.ops.bags.edge_dot`."""
     out = a.new_empty(index.numel())
-    _edge_dot(_array(a), _array(b), _array(indptr), _ids(index), _parts(), _array(out))
+    _run(_edge_dot, index.numel() * a.size(1), _array(a), _array(b), _array(indptr), _ids(index),
+         _array(out))
     return out
 
 
 def transposed(index: Tensor, size: int, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r"""See :func:`pyg_advcf.ops.bags.transposed`."""
-    parts = _parts()
     indptr = torch.empty(size + 1, dtype=torch.int32)
     row = torch.empty(index.numel(), dtype=torch.int32)
     out = weight.new_empty(index.numel())
-    count = np.empty((parts, size), dtype=np.int64)
-    _transposed(_ids(index), size, _array(weight), parts, count, _array(indptr), _array(row),
-                _array(out))
+    count = np.empty((_parts(2 * index.numel()), size), dtype=np.int64)
+    _run(_count, 2 * index.numel(), _ids(index), count)
+    _begin(count, _array(indptr))
+    _run(_put, 2 * index.numel(), _ids(index), _array(weight), count, _array(row), _array(out))
     return indptr, row, out
 
 
 def normalize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     r"""Rows of unit length, and the lengths that they had."""
     norm, out = x.new_empty(x.size(0)), torch.empty_like(x)
-    _normalize(_array(x), x.new_tensor(eps).numpy()[()], _parts(), _array(norm), _array(out))
+    _run(_normalize, x.numel(), _array(x), _array(x.new_tensor([eps])), _array(norm), _array(out))
     return out, norm
 
 
 def normalize_backward(grad: Tensor, unit: Tensor, norm: Tensor, eps: float) -> Tensor:
     r"""The gradient of :func:`normalize` in one pass."""
     out = torch.empty_like(unit)
-    _normalize_backward(_array(grad), _array(unit), _array(norm), grad.new_tensor(eps).numpy()[()],
-                        _parts(), _array(out))
+    _run(_normalize_backward, unit.numel(), _array(grad), _array(unit), _array(norm),
+         _array(grad.new_tensor([eps])), _array(out))
     return out

@@ -49,6 +49,19 @@ class History:
         return float(torch.tensor([r['seconds'] for r in self.epochs]).median())
 
 
+def _divergence(method: torch.nn.Module, losses: torch.Tensor, epoch: int) -> str:
+    r"""What went wrong first, in words."""
+    first = int(losses.isfinite().logical_not().nonzero()[0])
+    tensors = [(name, t) for name, t in method.state_dict().items() if t.is_floating_point()]
+    tensors += [(f'{name}.grad', p.grad) for name, p in method.named_parameters()
+                if p.grad is not None]
+    broken = next((name for name, t in tensors if not bool(t.isfinite().all())), None)
+    where = (f"the first tensor that is not finite is '{broken}'" if broken
+             else 'its parameters and gradients are finite still')
+    return (f"the loss of {method.__class__.__name__} is {float(losses[first])} in step {first} of "
+            f"epoch {epoch}; {where}; lower the learning rate or raise the temperature")
+
+
 def fit(
     step: Step,
     loader: InteractionLoader,
@@ -90,7 +103,8 @@ def fit(
     Raises:
         ValueError: If an argument is out of range, ``monitor`` is not measured, or a checkpoint
             is damaged.
-        FloatingPointError: If the loss of an epoch is not finite.
+        FloatingPointError: If a loss is not finite; the message names the step, the method and the
+            first such tensor, and the best weights so far are restored.
 
     Example:
         >>> from pyg_advcf import MF, Step, methods
@@ -144,16 +158,19 @@ def fit(
         record: dict[str, Any] = {'epoch': epoch}
         record.update(step.on_epoch_start(epoch, loader, progress))
         begin = time.perf_counter()
-        total = torch.zeros((), device=loader.user.device)
+        losses = []  # Read once per epoch: no synchronisation per step.
         for batch in loader:
-            total += step(batch)  # Read once per epoch: no synchronisation per step.
-        record['loss'] = float(total) / len(loader)
+            losses.append(step(batch))
+        losses = torch.stack(losses)
+        record['loss'] = float(losses.double().mean())
         record['seconds'] = time.perf_counter() - begin
         history.epochs.append(record)
         if not math.isfinite(record['loss']):
-            raise FloatingPointError(f"the loss of {method.__class__.__name__} is "
-                                     f"{record['loss']} in epoch {epoch}; lower the learning rate "
-                                     f"or raise the temperature")
+            message = _divergence(method, losses, epoch)
+            if best is not None:
+                method.load_state_dict(best)
+                message += f"; the method has the weights of its best epoch, {history.best_epoch}"
+            raise FloatingPointError(message)
         bar.set_postfix(loss=f"{record['loss']:.4f}",
                         best=f'{history.best_value:.4f}@{history.best_epoch}', refresh=False)
         if (epoch + 1) % evaluate_every != 0 and epoch + 1 != epochs:

@@ -116,12 +116,34 @@ def test_interrupted_run_resumes(toy, tmp_path):
     assert same_weights(step.method, straight)
 
 
-def test_diverged_training_names_the_epoch(toy):
+def test_diverged_training_names_step_method_and_tensor(toy):
     step = Step(methods.BPR(MF(toy, dim=8), toy, l2=1.),
                 optimizer=lambda p: torch.optim.SGD(p, lr=1e30))
-    with pytest.raises(FloatingPointError, match='the loss of BPR is .* in epoch .*learning rate'):
+    with pytest.raises(FloatingPointError,
+                       match=r'the loss of BPR is (inf|nan) in step \d+ of epoch 0; the first '
+                             r"tensor that is not finite is 'backbone.user_embedding.weight'"):
         fit(step, InteractionLoader(toy, 64), epochs=50, evaluate=lambda: {'recall@20': 0.},
             progress=False)
+
+
+def test_diverged_training_keeps_the_best_weights(toy):
+    class Breaks(methods.BPR):
+        calls = 0
+
+        def forward(self, batch):
+            self.calls += 1
+            return super().forward(batch) * (float('nan') if self.calls == 11 else 1.)
+
+    torch.manual_seed(0)
+    straight = Step(methods.BPR(MF(toy, dim=8), toy))
+    fit(straight, InteractionLoader(toy, 64, seed=1), epochs=2, evaluate_every=2,
+        evaluate=lambda: {'recall@20': 0.}, progress=False)
+    torch.manual_seed(0)
+    step = Step(Breaks(MF(toy, dim=8), toy))
+    with pytest.raises(FloatingPointError, match='in step 2 of epoch 2.*best epoch, 1'):
+        fit(step, InteractionLoader(toy, 64, seed=1), epochs=50, evaluate_every=2,
+            evaluate=lambda: {'recall@20': 0.}, progress=False)
+    assert same_weights(step.method, straight.method)
 
 
 @pytest.mark.parametrize('kwargs, message', [
