@@ -12,13 +12,14 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from common import add_arguments, check_arguments, load, print_table, run_all, train
 from torch_geometric import seed_everything
 
-from pyg_advcf import InteractionLoader, Step, methods
+from pyg_advcf import InteractionLoader, Step, evaluate, methods
 from pyg_advcf._checks import check_name
-from pyg_advcf.diagnostics import loss_landscape, plot_landscape, sharpness
+from pyg_advcf.diagnostics import Landscape, loss_landscape, plot_landscape, sharpness
 from pyg_advcf.metrics import evaluate_by_degree
 from pyg_advcf.registry import BACKBONES
 from pyg_advcf.training import SAMStep
@@ -79,6 +80,15 @@ def run(args, name: str, seed: int, data):
         split: evaluate_by_degree(method, data, (0, 100, 200, 300, float('inf')), split,
                                   k=args.k, metrics=('recall', 'ndcg'))
         for split in record['test'] if not split.endswith('_official')}
+    if seed == 0:
+        landscape = loss_landscape(method, triplets(data), progress=False)
+        record['landscape'] = {'offset': landscape.offset.tolist(), 'loss': landscape.loss.tolist()}
+    if args.per_user:
+        values = evaluate(method, data, k=args.k, metrics=('recall', 'ndcg'), per_user=True)
+        args.per_user.mkdir(parents=True, exist_ok=True)
+        for split, columns in values.items():
+            np.savez_compressed(args.per_user / f'{name}_{seed}_{split}.npz',
+                                **{key: column.numpy() for key, column in columns.items()})
     return record, method
 
 
@@ -91,6 +101,8 @@ def main() -> None:
         if key != 'epochs':
             kind = type(DEFAULT[key])
             parser.add_argument(f'--{key}', type=kind, help=f'default: {DEFAULT[key]}')
+    parser.add_argument('--per-user', type=Path,
+                        help='folder for the metrics of every user, for significance tests')
     parser.add_argument('--plot', type=Path, default=Path('outputs/landscape.png'),
                         help='loss landscapes of the first seed')
     args = parser.parse_args()
@@ -100,17 +112,12 @@ def main() -> None:
     if 20 not in args.k:
         parser.error(f'--k is {args.k}, but needs to hold 20, which training stops by')
     data = load(args.dataset, args.data_dir).to(args.device)
-    landscapes = {}
     start = time.perf_counter()
-
-    def after(record, method):
-        if record['seed'] == 0:
-            landscapes[record['method']] = loss_landscape(method, triplets(data), progress=False)
-
-    results = run_all(args, data, run, after)
+    results = run_all(args, data, run)
     print_table(results, ('recall@20', 'ndcg@20'))
     args.plot.parent.mkdir(parents=True, exist_ok=True)
-    plot_landscape(landscapes, args.plot)
+    plot_landscape({r['method']: Landscape(*map(torch.tensor, r['landscape'].values()))
+                    for r in results if 'landscape' in r}, args.plot)
     print('\nsharpness of seed 0: '
           + ', '.join(f"{r['method']} {r['sharpness']:.3f}" for r in results if r['seed'] == 0)
           + f'; landscapes in {args.plot}')

@@ -50,6 +50,22 @@ def test_lightgcn_advinfonce_on_coat(mirror, tmp_path):
     assert 'test_ood_official' in out
 
 
+@pytest.mark.parametrize('backbone', ['mf', 'lightgcn'])
+def test_mf_sharpcf(tmp_path, backbone):
+    out = run('mf_sharpcf.py', '--epochs', 6, '--start', 2, '--lag', 1, '--dim', 8, '--backbone',
+              backbone, '--json', 'r.json', '--per-user', 'users', cwd=tmp_path)
+    results = json.loads((tmp_path / 'r.json').read_text())
+    assert [r['method'] for r in results] == ['bpr', 'apr', 'sharpcf', 'sam']
+    for r in results:
+        assert {'recall@10', 'ndcg@10', 'recall@20', 'ndcg@20'} <= set(r['test']['test_ood'])
+        assert r['sharpness'] > 0 and r['settings']['start'] == 2
+        assert '[0, 100)' in r['degree']['test_ood']
+    assert len({r['valid']['recall@20'] for r in results}) > 1
+    assert len(list((tmp_path / 'users').iterdir())) == 8
+    assert 'sharpness of seed 0: bpr' in out
+    assert (tmp_path / 'outputs' / 'landscape.png').stat().st_size > 5000
+
+
 @pytest.mark.parametrize('args, message', [
     (['--method', 'advinfo'], "'method' is 'advinfo', which is not known. Did you mean"),
     (['--dataset', 'coats'], "'dataset' is 'coats', which is not known. Did you mean 'coat'"),

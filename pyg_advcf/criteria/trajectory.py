@@ -112,14 +112,15 @@ class TrajectoryPenalty(nn.Module):
         if not self.records(epoch):
             return pos.new_zeros(())
         slot, turn = epoch % self.lag, epoch // self.lag
+        scores, turns = self.score[slot], self.turn[slot]
         penalty = pos.new_zeros(())
         if epoch >= self.start:
             # Of the slot's last turn, that is `lag` epochs ago, and not of an earlier one.
-            known = self.turn[slot, id] == turn - 1
-            penalty = self.weight * trajectory(pos, self.score[slot, id], known)
+            known = turns[id] == turn - 1
+            penalty = self.weight * trajectory(pos, scores[id], known)
         with torch.no_grad():
-            self.score[slot, id] = pos.detach().to(self.score.dtype)
-            self.turn[slot, id] = turn
+            scores[id] = pos.detach().to(scores.dtype)
+            turns[id] = turn
         return penalty
 
     def reset_parameters(self) -> None:
