@@ -25,7 +25,7 @@ from pyg_advcf.metrics import paired_test
 METRICS = ('recall@10', 'ndcg@10', 'recall@20', 'ndcg@20')
 EXAMPLE = Path(__file__).parents[1] / 'examples' / 'mf_sharpcf.py'
 SPACES = {
-    'bpr': [{'l2': v} for v in (1e-4, 1e-3, 1e-2, 1e-1)],
+    'bpr': [{'l2': v} for v in (3e-3, 1e-2, 2e-2, 4e-2)],
     'apr': [{'alpha': a, 'epsilon': e} for a, e in itertools.product((1., 10.), (0.1, 0.5))],
     'sharpcf': [{'weight': w, 'lag': e} for w, e in ((0.01, 3), (0.1, 3), (1., 3), (0.1, 1))],
     'sam': [{'rho': r} for r in (0.05, 0.2, 0.5, 1.)],
@@ -40,7 +40,7 @@ def run(work, data_dir, method, setting, seeds=1, curves=False):
         partial = path.with_suffix('.running')
         command = [sys.executable, '-W', 'ignore', str(EXAMPLE), '--dataset', 'ml-1m',
                    '--data-dir', data_dir, '--method', method, '--seeds', str(seeds),
-                   '--threads', '1', '--patience', '5', '--json', str(partial),
+                   '--threads', '1', '--patience', '4', '--json', str(partial),
                    '--plot', str(work / f'{name}.png')]
         if curves:
             command += ['--curves', '--per-user', str(work / 'per_user')]

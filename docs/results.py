@@ -15,7 +15,8 @@ from pyg_advcf.metrics import interval, paired_test  # noqa: E402
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / 'benchmarks' / 'results'
 PAGES = HERE / 'results'
-NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE', 'uniform': 'control'}
+NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE', 'uniform': 'control',
+         'apr': 'APR', 'sharpcf': 'SharpCF', 'sam': 'SAM'}
 # Independent figures: the official code's protocol restated with independent negatives (means over
 # 10 seeds on Coat, one run on Yahoo!R3), and what was published (one seed each).
 REFERENCE = {
@@ -202,6 +203,68 @@ def write_gowalla() -> None:
          seconds=f"{run['train_seconds_per_epoch']:.1f}")
 
 
+def write_sharpcf() -> None:
+    metrics = ['recall@10', 'ndcg@10', 'recall@20', 'ndcg@20']
+    runs = by_method(load('ml-1m_mf_sharpcf.json'))
+    search, paired = load('ml-1m_mf_sharpcf_search.json'), load('ml-1m_mf_sharpcf_paired.json')
+
+    def mean(values: list[float]) -> str:
+        return '{:.4f} ± {:.4f}'.format(*interval(values))
+
+    table = ['| method | ' + ' | '.join(metrics) + ' | best epoch | sharpness |',
+             '|' + '---|' * (len(metrics) + 3)]
+    for method, records in runs.items():
+        row = [mean([r['test']['test'][m] for r in records]) for m in metrics]
+        best = [r['best_epoch'] + 1 for r in records]
+        table.append(f"| {NAMES[method]} | {' | '.join(row)} | {min(best)} to {max(best)} "
+                     f"| {mean([r['sharpness'] for r in records])} |")
+    gains = ['| | against | ' + ' | '.join(metrics) + ' |', '|' + '---|' * (len(metrics) + 2)]
+    for a, b in dict.fromkeys((row['method'], row['against']) for row in paired):
+        cells = []
+        for metric in metrics:
+            row, = (r for r in paired if (r['method'], r['against'], r['metric']) == (a, b, metric))
+            base = np.mean([r['test']['test'][metric] for r in runs[b]])
+            cells.append(f"{row['difference'] / base:+.1%} (p {row['p']:.1g})")
+        gains.append(f"| {NAMES[a]} | {NAMES[b]} | {' | '.join(cells)} |")
+    tried = ['| method | setting | validation R@20 | best epoch | test R@20 |',
+             '|---|---|---|---|---|']
+    for r in search:
+        mark = '**' if r['chosen'] else ''
+        setting = ', '.join(f'{k} {v:g}' for k, v in r['setting'].items())
+        tried.append(f"| {mark}{NAMES[r['method']]}{mark} | {setting} | {r['valid']:.4f} "
+                     f"| {r['best_epoch'] + 1} | {r['test']['recall@20']:.4f} |")
+    groups = list(runs['bpr'][0]['degree']['test'])
+    tail = ['| method | ' + ' | '.join(f'R@20, {g}' for g in groups) + ' |',
+            '|' + '---|' * (len(groups) + 1)]
+    for method, records in runs.items():
+        row = [mean([r['degree']['test'][g]['recall@20'] for r in records]) for g in groups]
+        tail.append(f'| {NAMES[method]} | ' + ' | '.join(row) + ' |')
+    report = json.loads((RESULTS / 'cost_ml-1m.json').read_text())
+    cost = ['| backbone | method | ms per step | of BPR |', '|---|---|---|---|']
+    for row in report['rows']:
+        cost.append(f"| {row['backbone']} | {NAMES[row['method']]} | {row['step_ms']:.2f} "
+                    f"| {row['ratio']:.2f} |")
+    fig, axes = plt.subplots(1, 2, figsize=(8.8, 3.4), layout='constrained')
+    for method, records in runs.items():
+        first = records[0]['landscape']
+        offset, loss = np.array(first['offset']), np.array(first['loss'])
+        axes[0].plot(offset, loss, label=NAMES[method])
+        axes[1].plot(offset, loss - loss[np.abs(offset).argmin()], label=NAMES[method])
+    for ax, title in zip(axes, ('ranking loss', 'its rise over the centre')):
+        ax.set_xlabel('distance, in lengths of the rows')
+        ax.set_title(title, fontsize='medium')
+    axes[0].legend(fontsize='small')
+    fig.savefig(PAGES / 'sharpcf_landscape.png', dpi=110)
+    plt.close(fig)
+    keys = {'recall@20': 'validation R@20', 'test/recall@20': 'test R@20',
+            'test/ndcg@20': 'test N@20'}
+    plot_curves([r for records in runs.values() for r in records], keys, 'sharpcf_curves.png')
+    fill('sharpcf.md', seeds=str(len(runs['bpr'])), **{
+        name: '\n'.join(lines) for name, lines in (
+            ('table', table), ('gains', gains), ('search', tried), ('tail', tail),
+            ('cost', cost))})
+
+
 def speed_table(report: dict) -> str:
     lines = ['| work | against | ours (ms) | theirs (ms) | ratio | least / gathered, of a copy |',
              '|---|---|---|---|---|---|']
@@ -268,4 +331,5 @@ def write_all() -> None:
     PAGES.mkdir(exist_ok=True)
     write_advinfonce()
     write_gowalla()
+    write_sharpcf()
     write_speed()

@@ -29,10 +29,10 @@ NAMES = ('bpr', 'apr', 'sharpcf', 'sam')
 SETTINGS = {
     'synthetic': dict(dim=64, lr=1e-3, l2=1e-3, batch_size=1024, epochs=120, start=20,
                       alpha=1., epsilon=0.5, norm='row', weight=0.1, lag=3, rho=0.05),
-    'ml-1m': dict(dim=128, lr=1e-3, l2=1e-3, batch_size=2048, epochs=200, start=20,
+    'ml-1m': dict(dim=128, lr=2e-3, l2=1e-2, batch_size=4096, epochs=200, start=20,
                   alpha=1., epsilon=0.5, norm='row', weight=0.1, lag=3, rho=0.05),
 }
-DEFAULT = dict(SETTINGS['ml-1m'], l2=1e-4)
+DEFAULT = dict(SETTINGS['ml-1m'], lr=1e-3, l2=1e-4, batch_size=2048)
 OWN = ('dim', 'lr', 'l2', 'epochs', 'start', 'alpha', 'epsilon', 'norm', 'weight', 'lag', 'rho')
 
 

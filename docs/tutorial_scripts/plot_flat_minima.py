@@ -64,8 +64,8 @@ for name, build in recipes.items():
 # ---------
 #
 # :func:`~pyg_advcf.diagnostics.sharpness` climbs, by projected gradient ascent, to the worst point
-# within a ball, and says how much higher the loss is there. Embeddings that are longer move less, in
-# proportion, in the same ball, so the radius is a tenth of the length of each method's own tables.
+# within a ball, and says how much higher the loss is there. In the same ball longer embeddings move
+# less, in proportion, so the radius is a tenth of the length of each method's own tables.
 triplets = next(iter(InteractionLoader(data, 4096, seed=1)))
 for name, method in trained.items():
     length = torch.cat([t.detach() for t in method.backbone.x[:2]]).norm()

@@ -7,6 +7,8 @@ from pyg_advcf.criteria.criterion import Criterion
 from pyg_advcf.criteria.infonce import FullInfoNCE, InBatchInfoNCE, InfoNCE
 from pyg_advcf.criteria.l2 import EmbeddingL2
 from pyg_advcf.criteria.trajectory import TrajectoryPenalty
+from pyg_advcf.criteria.view_infonce import ViewInfoNCE
 
 __all__ = ['AdvInfoNCE', 'BCE', 'BPR', 'Criterion', 'EmbeddingL2', 'FullInfoNCE',
-           'InBatchInfoNCE', 'InfoNCE', 'TrajectoryPenalty', 'functional']
+           'InBatchInfoNCE', 'InfoNCE', 'TrajectoryPenalty', 'ViewInfoNCE',
+           'functional']

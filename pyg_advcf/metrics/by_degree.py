@@ -40,8 +40,8 @@ def evaluate_by_degree(
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> from pyg_advcf.nn import MF
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
-        >>> list(evaluate_by_degree(MF(data, dim=8), data, (0, 5, 100), 'test_ood', k=5))
-        ['[0, 5)', '[5, 100)']
+        >>> list(evaluate_by_degree(MF(data, dim=8), data, (0, 2, 100), 'test_ood', k=5))
+        ['[0, 2)', '[2, 100)']
     """
     bounds = list(bounds)
     if len(bounds) < 2 or any(not a < b for a, b in zip(bounds, bounds[1:])):

@@ -1,5 +1,7 @@
 r"""Transforms of interaction data: splits, cores and perturbations."""
+from pyg_advcf.transforms.cold_start import ColdStartSplit
 from pyg_advcf.transforms.k_core import KCore
+from pyg_advcf.transforms.noise import AddInteractionNoise
 from pyg_advcf.transforms.perturb import (
     FastGradient,
     Perturbation,
@@ -9,5 +11,5 @@ from pyg_advcf.transforms.perturb import (
 from pyg_advcf.transforms.popularity_shift import PopularityShiftSplit
 from pyg_advcf.transforms.random_split import RandomSplit
 
-__all__ = ['FastGradient', 'KCore', 'Perturbation', 'PopularityShiftSplit', 'ProjectedGradient',
-           'RandomNoise', 'RandomSplit']
+__all__ = ['AddInteractionNoise', 'ColdStartSplit', 'FastGradient', 'KCore', 'Perturbation',
+           'PopularityShiftSplit', 'ProjectedGradient', 'RandomNoise', 'RandomSplit']

@@ -1,0 +1,98 @@
+r"""Contrast of two views of the same nodes."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.criteria.infonce import chunked_cross_entropy
+from pyg_advcf.interactions import Batch, Embeddings
+
+
+def first_occurrence(ids: Tensor) -> Tensor:
+    r"""For every entry, the place where its value occurs first; without a synchronisation.
+
+    Example:
+        >>> first_occurrence(torch.tensor([7, 3, 7, 3]))
+        tensor([0, 1, 0, 1])
+    """
+    if ids.numel() == 0:
+        return ids.long()
+    value, order = torch.sort(ids, stable=True)
+    new = torch.ones_like(value, dtype=torch.bool)
+    new[1:] = value[1:] != value[:-1]
+    # Along the sorted values, the first of a run stands for the run.
+    start = torch.where(new, torch.arange(ids.numel(), device=ids.device), 0).cummax(0)[0]
+    return torch.empty_like(order).scatter_(0, order, order[start])
+
+
+class ViewInfoNCE(nn.Module):
+    r"""InfoNCE between two views of the batch's users, plus the same of its positive items.
+
+    .. math::
+        L_U = -\frac{1}{|U_B|} \sum_{u \in U_B} \log
+            \frac{e^{\cos(z_u, \tilde z_u) / \tau}}
+                 {\sum_{v} e^{\cos(z_u, \tilde z_v) / \tau}}, \qquad L = L_U + L_I
+
+    over the *unique* users :math:`U_B` and the unique positive items of the batch. The negatives
+    come from the second view and hold the positive exactly once.
+
+    Args:
+        temperature: :math:`\tau > 0`.
+        scope: What :math:`v` runs over: ``'batch'``, the unique nodes of the batch, or ``'all'``,
+            all nodes of that side.
+        chunk_size: Rows scored at once, so that memory is ``chunk_size`` times the negatives.
+
+    Shapes:
+        Two :class:`~pyg_advcf.Embeddings` and a :class:`~pyg_advcf.Batch` to a scalar.
+
+    Raises:
+        ValueError: If ``temperature`` is not above 0, ``scope`` unknown or ``chunk_size`` below 1.
+
+    Example:
+        >>> z = Embeddings(torch.ones(3, 2), torch.ones(4, 2))
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0, 2, 2], [1, 1, 1], [[3]] * 3, [0, 1, 2])))
+        >>> ViewInfoNCE(0.2)(z, z, batch)  # ln 2 for two users, ln 1 for one item
+        tensor(0.6931)
+    """
+    def __init__(
+        self,
+        temperature: float = 0.2,
+        scope: str = 'batch',
+        chunk_size: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.temperature = check_positive('temperature', temperature)
+        self.scope = check_name('scope', scope, ('batch', 'all'))
+        self.chunk_size = check_count('chunk_size', chunk_size)
+
+    def forward(self, z: Embeddings, other: Embeddings, batch: Batch) -> Tensor:
+        r"""Computes the loss.
+
+        Args:
+            z: The anchors' view.
+            other: The view that positives and negatives come from.
+            batch: Its users and positive items are contrasted.
+        """
+        return (self.side(z.user, other.user, batch.user)
+                + self.side(z.item, other.item, batch.item))
+
+    def side(self, z: Tensor, other: Tensor, ids: Tensor) -> Tensor:
+        r"""The loss of one side, for the nodes ``ids``, which may repeat."""
+        if ids.numel() == 0:
+            return z.new_zeros(())
+        if z.dtype in (torch.float16, torch.bfloat16):
+            z, other = z.float(), other.float()
+        first = first_occurrence(ids)
+        once = first == torch.arange(ids.numel(), device=ids.device)
+        a = F.normalize(F.embedding(ids, z), dim=-1) / self.temperature
+        if self.scope == 'all':
+            b, target, bias = F.normalize(other, dim=-1), ids, None
+        else:
+            # Repeated nodes stay as rows of weight 0, and as columns that nobody sees.
+            b, target = F.normalize(F.embedding(ids, other), dim=-1), first
+            bias = torch.zeros_like(a[:, 0]).masked_fill(~once, float('-inf')).detach()
+        loss = chunked_cross_entropy(a, b, target, self.chunk_size, bias)
+        return (loss * once).sum() / once.sum()
+
+    def extra_repr(self) -> str:
+        return f"temperature={self.temperature}, scope='{self.scope}'"

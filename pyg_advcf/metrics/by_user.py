@@ -1,0 +1,59 @@
+r"""Metrics over groups of users."""
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from pyg_advcf.interactions import num_nodes
+from pyg_advcf.metrics.evaluate import evaluate
+
+
+def evaluate_by_user(
+    model: Any,
+    data: HeteroData,
+    groups: Mapping[str, Tensor],
+    **kwargs: Any,
+) -> dict[str, dict[str, dict[str, float]]]:
+    r"""The ranking of :func:`evaluate`, averaged over groups of users.
+
+    Args:
+        model: As of :func:`evaluate`.
+        data: As of :func:`evaluate`.
+        groups: By name, which users belong to the group, boolean ``[num_users]``.
+        **kwargs: Further arguments of :func:`evaluate`: ``splits``, ``k``, ``metrics``, ...
+
+    Returns:
+        ``{group: {split: {'recall@20': value, ...}}}``.
+
+    Raises:
+        ValueError: If a group is not a boolean mask over the users, or if none of its users has a
+            held-out item.
+
+    Example:
+        >>> from pyg_advcf import degrees
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> from pyg_advcf.nn import MF
+        >>> data = SyntheticExposure(num_users=500, num_items=100)[0]
+        >>> few = degrees(data)[0] < 2
+        >>> list(evaluate_by_user(MF(data, dim=8), data, {'few': few, 'many': ~few}))
+        ['few', 'many']
+    """
+    for name, mask in groups.items():
+        if mask.dtype != torch.bool or list(mask.shape) != [num_nodes(data)[0]]:
+            raise ValueError(f"the group '{name}' has dtype {mask.dtype} and shape "
+                             f"{list(mask.shape)}, but needs to be torch.bool and "
+                             f"[{num_nodes(data)[0]}]")
+    values = evaluate(model, data, per_user=True, **kwargs)
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for name, mask in groups.items():
+        results[name] = {}
+        for split, columns in values.items():
+            inside = mask[columns['user']]
+            if not inside.any():
+                raise ValueError(f"no user of the group '{name}' has an item in the split "
+                                 f"'{split}'")
+            results[name][split] = {key: float(column[inside].mean())
+                                    for key, column in columns.items() if key != 'user'}
+    return results

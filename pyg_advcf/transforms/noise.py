@@ -1,0 +1,79 @@
+r"""Injected false interactions."""
+import torch
+from torch import Tensor
+from torch_geometric.data import HeteroData
+from torch_geometric.transforms import BaseTransform
+
+from pyg_advcf._checks import check_positive
+from pyg_advcf.interactions import EDGE_TYPE, num_nodes, split_names, validate
+
+_ROUND = 2**16  # Pairs drawn at once; the same for every ratio, so that the sets are nested.
+
+
+class AddInteractionNoise(BaseTransform):
+    r"""Adds :math:`\lfloor r |O| \rfloor` distinct pairs that nobody observed to the training graph.
+
+    Users and items are drawn uniformly. Held-out pairs are never injected, and validation and test
+    sets stay as they are. With one seed, the pairs of a smaller ratio are among those of a larger
+    one. ``data['user', 'interacts', 'item'].injected`` marks them, ``[E]``.
+
+    Args:
+        ratio: :math:`r \geq 0`; 0.05 to 0.2 in the literature.
+        seed: Seed of the draw.
+
+    Raises:
+        ValueError: If ``ratio`` is negative, if there are not that many unobserved pairs, or if
+            the interactions have attributes that an injected one would lack.
+
+    Example:
+        >>> from pyg_advcf.datasets import SyntheticExposure
+        >>> data = SyntheticExposure(num_users=99, num_items=80)[0]
+        >>> noisy = AddInteractionNoise(0.2)(data)
+        >>> old, new = (d['user', 'interacts', 'item'].edge_index.size(1) for d in (data, noisy))
+        >>> new - old == old // 5
+        True
+    """
+    def __init__(self, ratio: float, seed: int = 0) -> None:
+        self.ratio = check_positive('ratio', ratio, zero=True)
+        self.seed = seed
+
+    def forward(self, data: HeteroData) -> HeteroData:
+        validate(data)
+        store = data[EDGE_TYPE]
+        num_users, num_items = num_nodes(data)
+        edge_index = store.edge_index
+        num_edges = edge_index.size(1)
+        for key, value in store.items():
+            if key != 'edge_index' and not key.endswith('_edge_label_index') and isinstance(
+                    value, Tensor) and value.dim() > 0 and value.size(0) == num_edges:
+                raise ValueError(f"the interactions have the attribute '{key}', which injected "
+                                 f"ones would lack; delete it first")
+        # The small term keeps 0.1 * 30 from falling below 3 by rounding.
+        count = int(self.ratio * num_edges + 1e-9)
+        taken = torch.cat([edge_index, *(store[f'{split}_edge_label_index']
+                                         for split in split_names(data))], dim=1)
+        taken = torch.unique(taken[0].long() * num_items + taken[1]).cpu()
+        free = num_users * num_items - taken.numel()
+        if count > free // 2:
+            raise ValueError(f"'ratio' is {self.ratio}, which asks for {count} pairs, but only "
+                             f"{free} are unobserved, of which at most half are injected; lower "
+                             f"it")
+        generator = torch.Generator().manual_seed(self.seed)
+        chosen = taken.new_empty(0)
+        while chosen.numel() < count:
+            drawn = torch.randint(num_users * num_items, (_ROUND, ), generator=generator)
+            drawn = torch.cat([chosen, drawn[~torch.isin(drawn, taken)]])
+            # The first of equal pairs, in the order of the draw.
+            order = torch.argsort(drawn, stable=True)
+            first = torch.ones_like(drawn, dtype=torch.bool)
+            first[1:] = drawn[order][1:] != drawn[order][:-1]
+            chosen = drawn[order[first].sort()[0]]
+        chosen = chosen[:count].to(edge_index.device)
+        pairs = torch.stack([chosen // num_items, chosen % num_items]).to(edge_index.dtype)
+        store.edge_index = torch.cat([edge_index, pairs], dim=1)
+        store.injected = torch.arange(store.edge_index.size(1),
+                                      device=edge_index.device) >= num_edges
+        return data
+
+    def __repr__(self) -> str:
+        return f'AddInteractionNoise(ratio={self.ratio}, seed={self.seed})'
