@@ -76,6 +76,8 @@ def main():
             ('lightgcn', lambda: LightGCN(data, args.dim, args.num_layers))):
         runs = {}
         for name in dict.fromkeys(['bpr', *args.method]):
+            if label == 'mf' and name in METHODS and METHODS[name].needs_layers:
+                continue
             torch.manual_seed(0)
             step = build(name, backbone(), data)
             num_neg = 1 if step.method.pairwise else args.num_neg

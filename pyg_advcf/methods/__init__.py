@@ -6,6 +6,8 @@ from pyg_advcf.methods.bpr import BPR
 from pyg_advcf.methods.infonce import InfoNCE
 from pyg_advcf.methods.recommender import AdversarialRecommender, Recommender
 from pyg_advcf.methods.sharpcf import SharpCF
+from pyg_advcf.methods.simgcl import SimGCL
+from pyg_advcf.methods.xsimgcl import XSimGCL
 
 __all__ = ['APR', 'AdvInfoNCE', 'AdversarialRecommender', 'BCE', 'BPR', 'InfoNCE', 'Recommender',
-           'SharpCF', 'UniformAdvInfoNCE']
+           'SharpCF', 'SimGCL', 'UniformAdvInfoNCE', 'XSimGCL']

@@ -20,8 +20,10 @@ class Recommender(nn.Module):
 
     Attributes:
         pairwise: Whether the recipe is published with one negative per positive and dot products.
+        needs_layers: Whether the backbone has to propagate, layer by layer.
     """
     pairwise = False
+    needs_layers = False
 
     def __init__(
         self,

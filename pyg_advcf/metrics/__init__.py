@@ -4,4 +4,5 @@ from pyg_advcf.metrics.by_user import evaluate_by_user
 from pyg_advcf.metrics.evaluate import METRICS, evaluate
 from pyg_advcf.metrics.significance import interval, paired_test
 
-__all__ = ['METRICS', 'evaluate', 'evaluate_by_degree', 'evaluate_by_user', 'interval', 'paired_test']
+__all__ = ['METRICS', 'evaluate', 'evaluate_by_degree', 'evaluate_by_user', 'interval',
+           'paired_test']

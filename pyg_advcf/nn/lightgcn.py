@@ -2,11 +2,12 @@ r"""LightGCN."""
 from typing import Optional
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.interactions import Batch, Embeddings, batch_rows
 from pyg_advcf.nn.backbone import Backbone, Map
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
@@ -32,6 +33,10 @@ class LightGCN(Backbone):
         dim: Width of the embeddings.
         num_layers: :math:`L \geq 0`; 0 is matrix factorisation.
         init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+        skip_input: Whether to leave layer 0 out of the mean, as SimGCL and XSimGCL do.
+
+    Raises:
+        ValueError: If ``num_layers`` is negative, or 0 with ``skip_input``.
 
     Example:
         >>> from pyg_advcf.datasets import SyntheticExposure
@@ -48,9 +53,11 @@ class LightGCN(Backbone):
         dim: int = 64,
         num_layers: int = 3,
         init: str = 'xavier_normal',
+        skip_input: bool = False,
     ) -> None:
         super().__init__(data, dim, init)
-        self.num_layers = check_count('num_layers', num_layers, minimum=0)
+        self.num_layers = check_count('num_layers', num_layers, minimum=int(skip_input))
+        self.skip_input = skip_input
         self.conv = BipartiteConv()
 
     def forward(
@@ -58,6 +65,7 @@ class LightGCN(Backbone):
         graph: Optional[Tensor] = None,
         x: Optional[Embeddings] = None,
         return_layers: bool = False,
+        noise: float = 0.,
     ) -> Embeddings:
         r"""Computes the final embeddings.
 
@@ -67,16 +75,35 @@ class LightGCN(Backbone):
             x: Overrides the trainable tables.
             return_layers: Whether to return the embeddings of every layer too; without, the
                 layers are summed in one fused operation.
+            noise: Length :math:`\epsilon` of the noise that SimGCL adds to every row after every
+                propagation: :math:`h + \epsilon\, \mathrm{sign}(h) \odot r / \|r\|` with
+                :math:`r \sim U(0, 1)^D`.
         """
+        check_positive('noise', noise, zero=True)
         graph = self.graph if graph is None else graph
         x = self.x if x is None else x
-        if not return_layers and isinstance(graph, EdgeIndex) and graph.is_sorted_by_row:
-            return Embeddings(*propagate(graph, x.user, x.item, self.num_layers))
+        if not return_layers and noise == 0. and isinstance(graph, EdgeIndex) and (
+                graph.is_sorted_by_row):
+            return self._fused(graph, x)
         layers = [(x.user, x.item)]
         for _ in range(self.num_layers):
-            layers.append(self.conv(layers[-1], graph))
-        user, item = (sum(side) / len(layers) for side in zip(*layers))
+            layer = self.conv(layers[-1], graph)
+            if noise > 0.:
+                units = (F.normalize(torch.rand_like(h), dim=-1) for h in layer)
+                layer = tuple(h + noise * h.detach().sign() * r for h, r in zip(layer, units))
+            layers.append(layer)
+        counted = layers[1:] if self.skip_input else layers
+        user, item = (sum(side) / len(counted) for side in zip(*counted))
         return Embeddings(user, item, tuple(layers) if return_layers else ())
+
+    def _fused(self, graph: EdgeIndex, x: Embeddings, rows=(None, None)) -> Embeddings:
+        r"""The mean of the layers, or the wanted rows of it, in one operation."""
+        out = propagate(graph, x.user, x.item, self.num_layers, rows)
+        if self.skip_input:
+            share = 1. / self.num_layers
+            held = [t if ids is None else F.embedding(ids, t) for t, ids in zip(x, rows)]
+            out = [z * (1 + share) - t * share for z, t in zip(out, held)]
+        return Embeddings(*out)
 
     def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
         r"""See :meth:`pyg_advcf.nn.Backbone.local`: prunes the last layer on CPU.
@@ -86,8 +113,8 @@ class LightGCN(Backbone):
         if torch.compiler.is_compiling() or choose('spmm', self.x.user) != 'numba':
             return super().local(batch)
         rows, batch = batch_rows(batch, self.num_users, self.num_items)
-        return self.x, lambda x: Embeddings(*propagate(self.graph, x.user, x.item, self.num_layers,
-                                                       rows)), batch
+        return self.x, lambda x: self._fused(self.graph, x, rows), batch
 
     def __repr__(self) -> str:
-        return f'{super().__repr__()[:-1]}, num_layers={self.num_layers})'
+        skip = ', skip_input=True' if self.skip_input else ''
+        return f'{super().__repr__()[:-1]}, num_layers={self.num_layers}{skip})'

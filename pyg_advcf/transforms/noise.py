@@ -11,7 +11,7 @@ _ROUND = 2**16  # Pairs drawn at once; the same for every ratio, so that the set
 
 
 class AddInteractionNoise(BaseTransform):
-    r"""Adds :math:`\lfloor r |O| \rfloor` distinct pairs that nobody observed to the training graph.
+    r"""Adds :math:`\lfloor r |O| \rfloor` distinct unobserved pairs to the training graph.
 
     Users and items are drawn uniformly. Held-out pairs are never injected, and validation and test
     sets stay as they are. With one seed, the pairs of a smaller ratio are among those of a larger

@@ -1,0 +1,118 @@
+r"""Learned weights of training instances."""
+import copy
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyg_advcf._checks import check_count
+from pyg_advcf.criteria.criterion import Criterion, reduce
+from pyg_advcf.interactions import Batch, Embeddings
+
+
+class WeightNetwork(nn.Module):
+    r"""Weights of triplets from their embeddings: :math:`\delta = \mathrm{softplus}(w^T
+    \mathrm{relu}(W x))`, without biases.
+
+    :math:`x = [z_u; z_i; z_j; z_u \odot z_i; z_u \odot z_j]`, detached: a model can't lower its
+    loss by moving its own weights. Of several negatives, :math:`z_j` is the mean.
+
+    Args:
+        dim: Width :math:`D` of the embeddings; :math:`W` is ``[D, 5 D]``.
+
+    Raises:
+        ValueError: If ``dim`` is below 1.
+
+    Example:
+        >>> z = Embeddings(torch.ones(3, 4), torch.ones(5, 4))
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0, 2], [1, 1], [[3], [4]], [0, 1])))
+        >>> WeightNetwork(dim=4)(z, batch).shape
+        torch.Size([2])
+    """
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        check_count('dim', dim)
+        self.hidden = nn.Linear(5 * dim, dim, bias=False)
+        self.out = nn.Linear(dim, 1, bias=False)
+
+    def reset_parameters(self) -> None:
+        r"""Draws the parameters anew."""
+        self.hidden.reset_parameters()
+        self.out.reset_parameters()
+
+    def forward(self, z: Embeddings, batch: Batch) -> Tensor:
+        r"""Weights above 0, ``[B]``."""
+        user, item = z.user.detach(), z.item.detach()
+        u, i = F.embedding(batch.user, user), F.embedding(batch.item, item)
+        neg = batch.neg_item.view(1, -1) if batch.neg_item.dim() == 1 else batch.neg_item
+        j = F.embedding_bag(neg, item, mode='mean').expand_as(u)
+        x = torch.cat([u, i, j, u * i, u * j], dim=1)
+        return F.softplus(self.out(self.hidden(x).relu()).squeeze(1))
+
+
+class InstanceWeighted(nn.Module):
+    r"""Any criterion, each positive weighted by a :class:`WeightNetwork`.
+
+    .. math::
+        L = \frac{1}{B} \sum_b \frac{\delta_b}{\mathrm{sg}[\bar\delta]}\, \ell_b
+
+    around BPR the instance-weighted BPR of ACCF. The weights average 1; the mean is held fixed, so
+    the scale of the weights is no way to lower the loss.
+
+    Args:
+        criterion: The criterion to weight; it is copied.
+        dim: Width of the embeddings.
+        reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
+
+    Shapes:
+        ``pos [B]``, ``neg [B, N]``, a :class:`~pyg_advcf.Batch` and
+        :class:`~pyg_advcf.Embeddings` to a scalar.
+
+    Raises:
+        ValueError: If neither weights nor embeddings to compute them from are given.
+
+    Example:
+        >>> from pyg_advcf.criteria import BPR
+        >>> criterion = InstanceWeighted(BPR(), dim=4)
+        >>> z = Embeddings(torch.ones(3, 4), torch.ones(5, 4))
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0, 2], [1, 1], [[3], [4]], [0, 1])))
+        >>> loss = criterion(torch.zeros(2), torch.zeros(2, 1), batch, z)
+        >>> round(loss.item(), 4)  # Equal triplets have equal weights: ln 2
+        0.6931
+    """
+    def __init__(self, criterion: Criterion, dim: int, reduction: str = 'mean') -> None:
+        super().__init__()
+        self.criterion = copy.deepcopy(criterion)
+        self.reduction = Criterion(reduction).reduction
+        self.criterion.reduction = 'none'
+        self.network = WeightNetwork(dim)
+
+    def weight(self, z: Embeddings, batch: Batch) -> Tensor:
+        r"""The weights, averaging 1, with gradients to the network alone, ``[B]``."""
+        delta = self.network(z, batch)
+        return delta / delta.detach().mean()
+
+    def forward(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        batch: Optional[Batch] = None,
+        z: Optional[Embeddings] = None,
+        weight: Optional[Tensor] = None,
+    ) -> Tensor:
+        r"""Computes the loss.
+
+        Args:
+            pos: Scores of the positives, ``[B]``.
+            neg: Scores of the negatives, ``[B, N]``.
+            batch: The ids behind the scores.
+            z: Embeddings that these ids index.
+            weight: Weights to use instead of the network's, for example detached, ``[B]``.
+        """
+        if weight is None:
+            if z is None or batch is None:
+                raise ValueError("InstanceWeighted needs 'z' and 'batch', whose embeddings it "
+                                 "weights by, or 'weight': call criterion(pos, neg, batch, z)")
+            weight = self.weight(z, batch)
+        return reduce(weight * self.criterion(pos, neg, batch), self.reduction)
