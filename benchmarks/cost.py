@@ -1,10 +1,11 @@
-r"""What a training epoch of each method costs, as a ratio to BPR with the same backbone.
+r"""What a training step of each method costs, as a ratio to BPR with the same backbone.
 
     PYG_ADVCF_MIRROR=... python benchmarks/cost.py --dataset ml-1m --dim 128 \
         --json benchmarks/results/cost_ml-1m.json
 
 Drawing the batches is part of it. The methods are interleaved in blocks of steps, and the median
-block counts. Methods that have epochs of plain BPR before are measured after these.
+block counts. Methods that have epochs of plain BPR before are measured after these. The passes of an
+adversary between epochs are not part of it.
 """
 import argparse
 import json

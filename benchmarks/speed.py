@@ -15,6 +15,7 @@ for every edge and every sampled pair), both as fractions of the bandwidth of a 
 """
 import argparse
 import ctypes
+import itertools
 import json
 import os
 import platform
@@ -124,16 +125,9 @@ class Traffic:
 
 
 def cycle(step, loader):
-    r"""A function that takes the next batch each time, drawn outside of what is measured."""
-    batches = []
-
-    def run():
-        if not batches:
-            iterator = iter(loader)
-            batches.extend(next(iterator) for _ in range(8))
-        step(batches.pop())
-
-    return run
+    r"""A function that takes the next of eight batches each time."""
+    batches = itertools.cycle([batch for batch, _ in zip(loader, range(8))])
+    return lambda: step(next(batches))
 
 
 def resident(field):

@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f"one of {', '.join(sorted(BACKBONES))}")
     parser.add_argument('--method', nargs='+', help=f"of {', '.join(sorted(METHODS))}")
     parser.add_argument('--epochs', type=int, help='most epochs to train')
-    parser.add_argument('--seeds', type=int, default=1, help='runs seeds 0 to N-1')
+    parser.add_argument('--seeds', type=int, default=1, help='number of seeds')
+    parser.add_argument('--first-seed', type=int, default=0)
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--json', type=Path, help='file for the results')
     parser.add_argument('--patience', type=int, default=20, help='evaluations without improvement')
@@ -57,7 +58,8 @@ def both_protocols(method, data, **kwargs) -> dict[str, dict[str, float]]:
     return {**clean, **{f'{split}_official': values for split, values in official.items()}}
 
 
-def train(args, name: str, seed: int, data, step, loader, epochs: int) -> dict:
+def train(args, name: str, seed: int, data, step, loader, epochs: int,
+          select_from: int = 0) -> dict:
     r"""Trains with early stopping on validation; returns the record of the run."""
     method = step.method
 
@@ -69,6 +71,7 @@ def train(args, name: str, seed: int, data, step, loader, epochs: int) -> dict:
                 for metric, value in values.items()}
 
     history = fit(step, loader, epochs=epochs, monitor='recall@20', patience=args.patience,
+                  select_from=select_from,
                   track=curves if args.curves else None,
                   progress=sys.stderr.isatty() or args.verbose)
     record = {
@@ -92,7 +95,7 @@ def train(args, name: str, seed: int, data, step, loader, epochs: int) -> dict:
 def run_all(args, data, run: Callable, after: Callable = lambda record, method: None) -> list[dict]:
     r"""``run(args, name, seed, data) -> (record, method)`` for all seeds and methods."""
     results = []
-    for seed in range(args.seeds):
+    for seed in range(args.first_seed, args.first_seed + args.seeds):
         for name in args.method:
             record, method = run(args, name, seed, data)
             results.append(record)

@@ -73,7 +73,8 @@ def batch_rows(
 ) -> tuple[tuple[Optional[Tensor], Optional[Tensor]], Batch]:
     r"""The users and items that a batch reads, and the batch with ids into these.
 
-    A side that the batch reads half of or more stays as it is; its rows are ``None``, for all.
+    A side of which the batch has half as many ids or more (repeated ones too) stays as it is; its
+    rows are ``None``, for all.
 
     Example:
         >>> batch = Batch(*(torch.tensor(t) for t in ([7, 7], [3, 2], [[1], [3]], [0, 1])))

@@ -60,7 +60,8 @@ def chunked_cross_entropy(
 ) -> Tensor:
     r"""Cross entropy of the scores ``a @ b.t() + bias``, some rows at once.
 
-    Memory is ``chunk_size * M``, forward and backward: the backward pass scores a chunk again.
+    Memory is ``chunk_size * M``, forward and backward: of several chunks, the backward pass scores
+    each again.
     PyTorch's own ``linear_cross_entropy`` excludes nothing and can't be differentiated twice.
 
     Args:
@@ -182,7 +183,8 @@ class FullInfoNCE(Criterion):
 
     Args:
         temperature: :math:`\tau > 0`.
-        chunk_size: Rows of the batch scored at once; the backward pass scores them again.
+        chunk_size: Rows of the batch scored at once; the backward pass scores them again if there
+            are several chunks.
         reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
 
     Raises:

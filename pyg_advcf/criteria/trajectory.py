@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from pyg_advcf._checks import check_count, check_ids, check_name, check_positive
 
 _DTYPES = {'float32': torch.float32, 'float16': torch.float16}
-_NEVER = -2  # No turn of the ring, and not the one before its first either.
+_NEVER = -1
+_TURNS = 2**15  # Of the ring, until 16 bits count anew.
 
 
 def trajectory(pos: Tensor, before: Tensor, known: Optional[Tensor] = None) -> Tensor:
@@ -77,7 +78,8 @@ class TrajectoryPenalty(nn.Module):
         kind = _DTYPES[check_name('dtype', dtype, _DTYPES)]
         # When a slot was written is told apart by turns of the ring, which 16 bits can count.
         needed = lag * num_interactions * (kind.itemsize + torch.int16.itemsize)
-        there = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+        there = (os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+                 if hasattr(os, 'sysconf') else needed)
         message = (f"the scores of {num_interactions:,} interactions over {lag} epochs need "
                    f"{needed:,} bytes, more than there is; lower 'lag', or keep them with "
                    f"dtype='float16'")
@@ -96,7 +98,7 @@ class TrajectoryPenalty(nn.Module):
         return epoch >= self.start - self.lag
 
     def forward(self, pos: Tensor, id: Tensor, epoch: int) -> Tensor:
-        r"""Compares with the scores of ``lag`` epochs ago, then overwrites them.
+        r"""Compares with the scores of ``lag`` epochs ago, then (in training) overwrites them.
 
         Args:
             pos: Scores of the positives, ``[B]``.
@@ -111,13 +113,15 @@ class TrajectoryPenalty(nn.Module):
             check_ids('id', id, self.score.size(1))
         if not self.records(epoch):
             return pos.new_zeros(())
-        slot, turn = epoch % self.lag, epoch // self.lag
+        slot, turn = epoch % self.lag, epoch // self.lag % _TURNS
         scores, turns = self.score[slot], self.turn[slot]
         penalty = pos.new_zeros(())
         if epoch >= self.start:
             # Of the slot's last turn, that is `lag` epochs ago, and not of an earlier one.
-            known = turns[id] == turn - 1
+            known = turns[id] == ((turn - 1) % _TURNS if epoch >= self.lag else _NEVER - 1)
             penalty = self.weight * trajectory(pos, scores[id], known)
+        if not self.training:
+            return penalty
         with torch.no_grad():
             scores[id] = pos.detach().to(scores.dtype)
             turns[id] = turn

@@ -28,7 +28,7 @@ class Landscape:
 
 
 def _losses(method: Recommender, batch: Batch, x: Embeddings) -> Tensor:
-    return method.criterion(*method.similarity(method.backbone(x=x), batch))
+    return method.criterion(*method.similarity(method.backbone(x=x), batch), batch)
 
 
 def _direction(x: Embeddings, generator: torch.Generator) -> Embeddings:
@@ -60,7 +60,7 @@ def loss_landscape(
         method: A trained method; its criterion is measured, without regularisers.
         batch: The triplets.
         span: Farthest offset, in lengths of the rows.
-        steps: Points along a direction; odd numbers hold the centre.
+        steps: Points along a direction, an odd number of at least 3, which holds the centre.
         directions: 1 for a line, 2 for a plane.
         seed: Of the directions; equal for all methods to be compared.
         progress: Whether to show a progress bar.
@@ -69,7 +69,9 @@ def loss_landscape(
         ValueError: If an argument is out of range.
     """
     check_positive('span', span)
-    check_count('steps', steps)
+    check_count('steps', steps, minimum=3)
+    if steps % 2 == 0:
+        raise ValueError(f"'steps' is {steps}, but needs to be odd, so that the centre is a point")
     if directions not in (1, 2):
         raise ValueError(f"'directions' is {directions!r}, but needs to be 1 or 2")
     generator = torch.Generator().manual_seed(seed)
@@ -111,7 +113,7 @@ def sharpness(
     delta = ascent.delta(x, lambda y: _losses(method, batch, y))
     with torch.no_grad():
         worst = _losses(method, batch, Embeddings(*(t + d for t, d in zip(x[:2], delta))))
-        return float(worst - _losses(method, batch, x))
+        return max(float(worst - _losses(method, batch, x)), 0.)
 
 
 def plot_landscape(landscapes: dict[str, Landscape], path: Union[str, Path, None] = None,
@@ -132,7 +134,8 @@ def plot_landscape(landscapes: dict[str, Landscape], path: Union[str, Path, None
         offset, loss = landscape.offset.numpy(), landscape.loss.numpy()
         if loss.ndim == 2:
             radius = np.hypot(*np.meshgrid(offset, offset))
-            edges = np.linspace(0, offset.max(), len(offset) // 2 + 2)
+            # The last bin holds its end.
+            edges = np.linspace(0, offset.max() * (1 + 1e-6), len(offset) // 2 + 2)
             bins = np.digitize(radius.ravel(), edges)
             keep = [b for b in range(1, len(edges)) if (bins == b).any()]
             offset = np.array([radius.ravel()[bins == b].mean() for b in keep])

@@ -38,27 +38,29 @@ def shifted(
         Both sets of embeddings, with gradients to the tables, and the batch with ids into them.
     """
     with torch.enable_grad():
-        x, f, local = backbone.local(batch)
+        if perturbation.needs_objective:
+            x, f, local = backbone.local(batch)
+        else:  # Noise of a given size is spread over the tables, not over the rows of the batch.
+            x, f, local = Backbone.local(backbone, batch)
         z = f(x)
-    # Where the map is the identity, the rows are those of the local batch.
-    named = local if z.user is x.user else batch
+    whole = all(a is b for a, b in zip(x[:2], backbone.x[:2]))
 
-    def gradient(shift: Embeddings) -> Embeddings:
-        still = all(not bool(t.any()) for t in shift[:2])
+    def gradient(shift: Optional[Embeddings]) -> Embeddings:
         if backbone.linear:
-            moved = z if still else Embeddings(*(a + b for a, b in zip(z[:2], f(shift)[:2])))
-            start = [t.detach() for t in moved[:2]]
+            moved = z if shift is None else Embeddings(*(
+                a + b for a, b in zip(z[:2], f(shift)[:2])))
         else:
-            start = [t.detach() + d for t, d in zip(x[:2], shift[:2])]
+            moved = x if shift is None else Embeddings(*(
+                a + b for a, b in zip(x[:2], shift[:2])))
         with torch.enable_grad():
-            point = [t.requires_grad_() for t in start]
+            point = [t.detach().clone().requires_grad_() for t in moved[:2]]
             found = Embeddings(*point) if backbone.linear else f(Embeddings(*point))
             grads = torch.autograd.grad(objective(found, local), point)
             if backbone.linear:
                 grads = torch.autograd.grad(z[:2], x[:2], grads, retain_graph=True)
         return Embeddings(*grads)
 
-    delta = perturbation.from_gradient(x, gradient, named)
+    delta = perturbation.from_gradient(x, gradient, batch if whole else local)
     if not backbone.linear:
         return z, f(Embeddings(*(t + d for t, d in zip(x[:2], delta[:2])))), local
     with torch.no_grad():
@@ -127,7 +129,7 @@ class APR(Recommender):
         self.epoch = epoch
 
     def _ranking_loss(self, z: Embeddings, batch: Batch) -> Tensor:
-        return self.criterion(*self.similarity(z, batch))
+        return self.criterion(*self.similarity(z, batch), batch)
 
     def forward(self, batch: Batch) -> Tensor:
         if self.alpha == 0 or self.epoch < self.start:

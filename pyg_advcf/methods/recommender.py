@@ -21,9 +21,11 @@ class Recommender(nn.Module):
     Attributes:
         pairwise: Whether the recipe is published with one negative per positive and dot products.
         needs_layers: Whether the backbone has to propagate, layer by layer.
+        single_pass: Whether a call records something, so that a step may make only one.
     """
     pairwise = False
     needs_layers = False
+    single_pass = False
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class SharpCF(Recommender):
         torch.Size([2, 3])
     """
     pairwise = True
+    single_pass = True
 
     def __init__(
         self,

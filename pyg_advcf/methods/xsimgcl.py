@@ -17,8 +17,8 @@ class XSimGCL(Recommender):
     <https://arxiv.org/abs/2209.02544>`_.
 
     One pass with noise after every propagation serves both parts: BPR on its embeddings, and
-    :class:`~pyg_advcf.criteria.ViewInfoNCE` between these and those of one layer. Ranking is free of
-    noise. Published over ``LightGCN(skip_input=True)``.
+    :class:`~pyg_advcf.criteria.ViewInfoNCE` between these and those of one layer. Ranking is free
+    of noise. Published over ``LightGCN(skip_input=True)``.
 
     Args:
         backbone: :class:`~pyg_advcf.nn.LightGCN`.

@@ -6,7 +6,7 @@ from typing import Any
 from torch_geometric.data import HeteroData
 
 from pyg_advcf.interactions import EDGE_TYPE, degrees, held_out, split_names
-from pyg_advcf.metrics.evaluate import evaluate
+from pyg_advcf.metrics.evaluate import countable, evaluate
 
 
 def evaluate_by_degree(
@@ -30,7 +30,8 @@ def evaluate_by_degree(
         **kwargs: Further arguments of :func:`evaluate`: ``k``, ``metrics``, ``protocol``, ...
 
     Returns:
-        ``{'[0, 100)': {'recall@20': value, ...}, ...}``; groups without a held-out pair are absent.
+        ``{'[0, 100)': {'recall@20': value, ...}, ...}``; groups without a held-out pair (that is
+        not in training or validation too) are absent.
 
     Raises:
         ValueError: If ``bounds`` do not rise, the split is unknown or empty, or as
@@ -51,12 +52,11 @@ def evaluate_by_degree(
     results = {}
     for low, high in zip(bounds, bounds[1:]):
         inside = (degree >= low) & (degree < high)
-        if not inside.any():
-            continue
         # Other test sets and groups stay candidates here: they are as good a guess as any.
         part = copy.copy(data)
         for name in split_names(data, 'test'):
             del part[EDGE_TYPE][f'{name}_edge_label_index']
         part[EDGE_TYPE][f'{split}_edge_label_index'] = pairs[:, inside]
-        results[f'[{low:g}, {high:g})'] = evaluate(model, part, split, **kwargs)[split]
+        if countable(part, split, kwargs.get('protocol', 'clean')):
+            results[f'[{low}, {high})'] = evaluate(model, part, split, **kwargs)[split]
     return results

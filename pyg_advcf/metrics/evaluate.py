@@ -64,24 +64,38 @@ def _difference(a: Tensor, b: Tensor) -> Tensor:
     return a[~torch.isin(a, b, assume_unique=True)]
 
 
-def _build(data: HeteroData, split: str, protocol: str, candidates: Optional[Tensor]) -> _Split:
+def _truth(data: HeteroData, split: str, protocol: str) -> tuple[Tensor, Tensor]:
+    r"""Keys of the pairs that count, and of those that were trained or validated on."""
     num_users, num_items = num_nodes(data)
     seen = [data[EDGE_TYPE].edge_index]
     if split != 'val' and 'val' in split_names(data):
         seen.append(data[EDGE_TYPE].val_edge_label_index)
     seen = _keys(torch.cat(seen, dim=1), num_items)
-    pairs = held_out(data, split)
+    pairs = data[EDGE_TYPE][f'{split}_edge_label_index']
     check_ids(f'{split}_edge_label_index[0]', pairs[0], num_users)
     check_ids(f'{split}_edge_label_index[1]', pairs[1], num_items)
     truth = _keys(pairs, num_items)
     if protocol == 'clean':
         truth = _difference(truth, seen)
+        candidates = candidate_mask(data)
         if candidates is not None:
             truth = truth[candidates[truth % num_items]]
-        if truth.numel() == 0:
-            raise ValueError(f"every pair of the split '{split}' also occurs in train or "
-                             f"validation (or is no candidate), so nothing is left to rank; use "
-                             f"protocol='official' if that is what you want to measure")
+    return truth, seen
+
+
+def countable(data: HeteroData, split: str, protocol: str = 'clean') -> bool:
+    r"""Whether any pair of ``split`` counts under ``protocol``."""
+    return _truth(data, split, protocol)[0].numel() > 0
+
+
+def _build(data: HeteroData, split: str, protocol: str) -> _Split:
+    num_users, num_items = num_nodes(data)
+    held_out(data, split)
+    truth, seen = _truth(data, split, protocol)
+    if truth.numel() == 0:
+        raise ValueError(f"every pair of the split '{split}' also occurs in train or validation (or "
+                         f"is no candidate), so nothing is left to rank; use protocol='official' if "
+                         f"that is what you want to measure")
     masked = seen
     if split.startswith('test'):
         others = [_keys(held_out(data, s), num_items) for s in split_names(data, 'test')
@@ -172,7 +186,7 @@ def evaluate(
         raise ValueError(f"'model' embeds {z.user.size(0)} users and {z.item.size(0)} items, but "
                          f"'data' has {num_users} and {num_items}")
     candidates = candidate_mask(data)
-    tasks = {split: _build(data, split, protocol, candidates) for split in splits}
+    tasks = {split: _build(data, split, protocol) for split in splits}
     collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
 
     users = torch.unique(torch.cat([task.users for task in tasks.values()]))

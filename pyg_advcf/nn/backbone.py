@@ -96,10 +96,10 @@ class Backbone(nn.Module):
     def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
         r"""The part of the model that ``batch`` sees: ``x, f, batch``.
 
-        ``x`` are the layer-0 rows that may have an influence, ``f(x)`` the final embeddings that
-        suffice to score the batch, and the batch has ids into these. A backbone may compute the
-        rows that the batch reads and no others, with the same scores and gradients; by default
-        ``x`` are the tables, ``f`` computes all, and the batch stays as it is.
+        ``f(x)`` are final embeddings that suffice to score the batch, and the batch has ids into
+        them. ``x`` are the tables, or those rows of them that the returned batch names. A backbone
+        may compute the rows that the batch reads and no others, with the same scores and
+        gradients; by default ``f`` computes all, and the batch stays as it is.
         """
         return self.x, lambda x: self(x=x), batch
 

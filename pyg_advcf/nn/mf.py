@@ -38,7 +38,8 @@ class MF(Backbone):
 
     def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
         r"""See :meth:`pyg_advcf.nn.Backbone.local`: the rows that the batch reads, on CPU."""
-        if torch.compiler.is_compiling() or self.x.user.device.type != 'cpu':
+        if torch.compiler.is_compiling() or self.x.user.device.type != 'cpu' or (
+                type(self).forward is not MF.forward):
             return super().local(batch)
         rows, batch = batch_rows(batch, self.num_users, self.num_items)
         x = Embeddings(*(table if ids is None else F.embedding(ids, table)

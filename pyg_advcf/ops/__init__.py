@@ -1,4 +1,4 @@
-r"""The two operations that training spends its time in, one public function each."""
+r"""The operations that training spends its time in, one public function each."""
 import warnings
 
 import torch

@@ -22,6 +22,8 @@ def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
     if index.numel() > a.size(0) * b.size(0):  # `sampled_addmm` refuses more than all entries.
         row = torch.repeat_interleave(indptr.diff().long(), output_size=index.numel())
         return (a @ b.t())[row, index.long()]
+    if a.dtype in (torch.float16, torch.bfloat16):  # Neither has it.
+        return edge_dot(a.float(), b.float(), indptr, index).to(a.dtype)
     # On CPU the product is taken entry by entry: columns may repeat, in any order.
     pattern = torch.sparse_csr_tensor(indptr.to(index.dtype), index, a.new_zeros(index.numel()),
                                       (a.size(0), b.size(0)), check_invariants=False)

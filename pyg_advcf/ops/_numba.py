@@ -96,7 +96,7 @@ def _dots(a, b, r, index, start, stop, dim, out):
     e = start
     while e + 4 <= stop:  # Four sums at once hide the latency of each.
         i, j, k, m = index[e], index[e + 1], index[e + 2], index[e + 3]
-        p = q = s = t = a[r, 0] * 0
+        p = q = s = t = a.dtype.type(0)
         for d in range(dim):
             p += a[r, d] * b[i, d]
             q += a[r, d] * b[j, d]
@@ -106,7 +106,7 @@ def _dots(a, b, r, index, start, stop, dim, out):
         e += 4
     while e < stop:
         i = index[e]
-        p = a[r, 0] * 0
+        p = a.dtype.type(0)
         for d in range(dim):
             p += a[r, d] * b[i, d]
         out[e] = p
@@ -162,7 +162,7 @@ def _put(index, weight, count, row, out, part, parts):
 def _normalize(x, eps, norm, out, part, parts):
     rows, dim = x.shape
     for r in range(rows * part // parts, rows * (part + 1) // parts):
-        square = x[r, 0] * 0
+        square = x.dtype.type(0)
         for d in range(dim):
             square += x[r, d] * x[r, d]
         length = np.sqrt(square)
@@ -176,7 +176,7 @@ def _normalize(x, eps, norm, out, part, parts):
 def _normalize_backward(grad, unit, norm, eps, out, part, parts):
     rows, dim = unit.shape
     for r in range(rows * part // parts, rows * (part + 1) // parts):
-        along = grad[r, 0] * 0
+        along = grad.dtype.type(0)
         if norm[r] > eps[0]:
             for d in range(dim):
                 along += grad[r, d] * unit[r, d]
@@ -191,15 +191,17 @@ def _openmp() -> Optional[ctypes.CDLL]:
         library = ctypes.CDLL(str(Path(torch.__file__).parent / 'lib' / 'libtorch_cpu.so'))
         library.GOMP_parallel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 2
         library.GOMP_parallel.restype = None
-        address = ctypes.cast(library.omp_get_thread_num, ctypes.c_void_p).value
+        for name in ('thread_num', 'num_threads'):
+            address = ctypes.cast(getattr(library, f'omp_get_{name}'), ctypes.c_void_p).value
+            llvmlite.binding.add_symbol(f'pyg_advcf_{name}', address)
     except (OSError, AttributeError):
         return None
-    llvmlite.binding.add_symbol('pyg_advcf_thread_num', address)
     return library
 
 
 _runtime = _openmp()
 _thread_num = types.ExternalFunction('pyg_advcf_thread_num', types.int32())
+_num_threads = types.ExternalFunction('pyg_advcf_num_threads', types.int32())
 
 
 @intrinsic
@@ -212,8 +214,12 @@ def _pointer(typing_context, address, kind):
 
 @functools.lru_cache
 def _body(kernel: Callable, signature: tuple) -> Any:
-    r"""What each thread runs: unpacks addresses and shapes, and calls the kernel for its part."""
-    scope = {'kernel': kernel, 'carray': carray, 'pointer': _pointer, 'thread_num': _thread_num}
+    r"""What each thread runs: unpacks addresses and shapes, and calls the kernel for its parts.
+
+    There may be fewer threads than parts: the environment can limit them.
+    """
+    scope = {'kernel': kernel, 'carray': carray, 'pointer': _pointer, 'thread_num': _thread_num,
+             'num_threads': _num_threads}
     arguments, position = [], 1
     for i, kind in enumerate(signature):
         if kind is None:
@@ -229,7 +235,10 @@ def _body(kernel: Callable, signature: tuple) -> Any:
             position += 1 + ndim
     source = (f"def body(address):\n"
               f"    packed = carray(address, ({position}, ))\n"
-              f"    kernel({', '.join(arguments)}, thread_num(), packed[0])\n")
+              f"    part = thread_num()\n"
+              f"    while part < packed[0]:\n"
+              f"        kernel({', '.join(arguments)}, part, packed[0])\n"
+              f"        part += num_threads()\n")
     exec(source, scope)
     return cfunc(types.void(types.CPointer(types.int64)))(scope['body'])
 
@@ -266,12 +275,12 @@ def _parts(numbers: int) -> int:
 
 
 def _array(t: Optional[Tensor]) -> Optional[np.ndarray]:
-    return None if t is None else t.numpy()
+    return None if t is None else t.detach().numpy()
 
 
 def _ids(t: Optional[Tensor]) -> Optional[np.ndarray]:
     # Unsigned ids spare the check for negative ones at every access.
-    return None if t is None else t.numpy().view(f'u{t.itemsize}')
+    return None if t is None else t.detach().numpy().view(f'u{t.itemsize}')
 
 
 def pruned_sum(x: Tensor, indptr: Tensor, index: Tensor, rows: Optional[Tensor],

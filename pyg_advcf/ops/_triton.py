@@ -3,7 +3,8 @@ r"""Triton kernels for CUDA: one program per row, sums in 32 bits for halves.
 With ``TRITON_INTERPRET=1`` (set before this module is imported) they run on CPU tensors, slowly:
 for tests.
 """
-from typing import Optional
+from contextlib import nullcontext
+from typing import ContextManager, Optional
 
 import torch
 import triton
@@ -56,13 +57,19 @@ def _edge_dot(a, b, indptr, index, out, dim, WIDE: tl.constexpr, EDGES: tl.const
         tl.store(out + edge, total.to(out.dtype.element_ty), mask=edge < stop)
 
 
+def _device(x: Tensor) -> ContextManager:
+    r"""Triton launches on the current device, which need not be that of the tensors."""
+    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
+
+
 def bag_sum(x: Tensor, indptr: Tensor, index: Tensor, weight: Optional[Tensor]) -> Tensor:
     rows, dim = indptr.numel() - 1, x.size(1)
     out = x.new_empty(rows, dim)
     width = min(_WIDTH, triton.next_power_of_2(dim))
-    _bag_sum[rows, triton.cdiv(dim, width)](
-        x, indptr, index, x if weight is None else weight, out, dim, weight is not None,
-        x.dtype == torch.float64, _EDGES, width)
+    with _device(x):
+        _bag_sum[rows, triton.cdiv(dim, width)](
+            x, indptr, index, x if weight is None else weight, out, dim, weight is not None,
+            x.dtype == torch.float64, _EDGES, width)
     return out
 
 
@@ -70,6 +77,7 @@ def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
     rows, dim = indptr.numel() - 1, a.size(1)
     out = a.new_empty(index.numel())
     shares = min(16, triton.cdiv(triton.cdiv(index.numel(), rows), _EDGES))
-    _edge_dot[rows, shares](a, b, indptr, index, out, dim, a.dtype == torch.float64, _EDGES,
-                            min(_WIDTH, triton.next_power_of_2(dim)))
+    with _device(a):
+        _edge_dot[rows, shares](a, b, indptr, index, out, dim, a.dtype == torch.float64, _EDGES,
+                                min(_WIDTH, triton.next_power_of_2(dim)))
     return out

@@ -106,7 +106,11 @@ def backends() -> dict[str, str]:
     for device in ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu', ):
         for operation in OPERATIONS:
             x = torch.empty(0, device=device)
-            name = choose(operation, x)
+            try:
+                name = choose(operation, x)
+            except RuntimeError as error:
+                report[f'{operation} on {device}'] = f'none: {error}'
+                continue
             why = (f'forced by {VARIABLE}' if forced else
                    _SUPPORT[name, operation, device][1] if name != 'torch' else
                    'nothing faster is available')

@@ -71,8 +71,9 @@ def transposed(index: Tensor, size: int, weight: Tensor,
     if hasattr(module, 'transposed') and index.numel() > 0:
         return module.transposed(index.contiguous(), size, weight.contiguous())
     flat = index.reshape(-1)
-    order = torch.sort(flat.to(torch.int32) if size < 2**31 else flat, stable=True)[1]
-    indptr = torch.zeros(size + 1, dtype=torch.long, device=index.device)
-    torch.cumsum(torch.bincount(flat, minlength=size), 0, out=indptr[1:])
+    value, order = torch.sort(flat.to(torch.int32) if size < 2**31 else flat, stable=True)
+    # Not by `bincount`, which waits for accelerators.
+    indptr = torch.searchsorted(value, torch.arange(size + 1, device=index.device,
+                                                    dtype=value.dtype))
     row = torch.div(order, max(index.size(1), 1), rounding_mode='floor')
     return indptr, row, weight.reshape(-1)[order]

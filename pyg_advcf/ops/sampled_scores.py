@@ -103,8 +103,14 @@ def sampled_product(
         ``[B, N]``.
 
     Raises:
-        ValueError: If an index is out of range (checked on CPU).
+        ValueError: If the shapes do not fit, or an index is out of range (checked on CPU).
     """
+    if a.dim() != 2 or b.dim() != 2 or index.dim() != 2 or a.size(1) != b.size(1) or (
+            a.size(0) != index.size(0)):
+        raise ValueError(f"'a', 'b' and 'index' have shapes {list(a.shape)}, {list(b.shape)} and "
+                         f"{list(index.shape)}, but need to be [B, D], [m, D] and [B, N]")
+    if a.dtype != b.dtype:
+        raise ValueError(f"'a' is {a.dtype} and 'b' is {b.dtype}, but they need to be alike")
     if index.device.type == 'cpu' and not torch.compiler.is_compiling():
         # The kernels below read wherever the ids point to.
         check_ids('index', index, b.size(0))

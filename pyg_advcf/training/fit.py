@@ -70,6 +70,7 @@ def fit(
     evaluate_every: int = 5,
     monitor: str = 'recall@20',
     patience: Optional[int] = 20,
+    select_from: int = 0,
     track: Optional[Callable[[], dict[str, float]]] = None,
     checkpoint: Union[str, Path, None] = None,
     resume: bool = False,
@@ -90,6 +91,9 @@ def fit(
         evaluate_every: Epochs between evaluations.
         monitor: The metric to maximise, strictly.
         patience: *Evaluations* without improvement before training stops; ``None`` never stops.
+        select_from: The first (0-based) epoch that may be chosen, and from which patience counts:
+            the end of a warm start. Else a method that only begins there might be judged by weights
+            that it never touched.
         track: Returns further figures to record at each evaluation, for learning curves.
         checkpoint: File to write the whole state to after every evaluation, atomically.
         resume: Whether to go on from ``checkpoint`` if it exists. The run then ends exactly as it
@@ -117,6 +121,10 @@ def fit(
     """
     check_count('epochs', epochs)
     check_count('evaluate_every', evaluate_every)
+    check_count('select_from', select_from, minimum=0)
+    if select_from >= epochs:
+        raise ValueError(f"'select_from' is {select_from}, but only {epochs} epochs are trained, so "
+                         f"none could be chosen; raise 'epochs'")
     if patience is not None:
         check_count('patience', patience)
     method = step.method
@@ -182,7 +190,9 @@ def fit(
             metrics = evaluate()
             record.update(metrics)
             value = metrics[check_name('monitor', monitor, metrics)]
-            if value > history.best_value:
+            if epoch < select_from:
+                pass
+            elif value > history.best_value:
                 history.best_epoch, history.best_value, misses = epoch, value, 0
                 best = {k: v.detach().clone() for k, v in method.state_dict().items()}
             else:

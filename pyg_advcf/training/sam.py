@@ -49,10 +49,16 @@ class SAM(Optimizer):
         self.rho = check_positive('rho', rho, zero=True)
         self.adaptive = adaptive
         self.optimizer = optimizer
-        super().__init__(optimizer.param_groups, {})
+        super().__init__(optimizer.param_groups, optimizer.defaults)
         # One list of groups, so that a scheduler of either changes both.
         self.param_groups = optimizer.param_groups
         self.state = optimizer.state
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        if getattr(self, 'param_groups', None) is self.optimizer.param_groups:
+            self.optimizer.add_param_group(param_group)
+        else:  # While the base class is set up.
+            super().add_param_group(param_group)
 
     @torch.no_grad()
     def _move(self) -> list[tuple[Tensor, Tensor]]:
@@ -105,7 +111,7 @@ class SAM(Optimizer):
 
 
 class SAMStep(Step):
-    r"""A step of :class:`SAM`: any method, trained towards flat minima.
+    r"""A step of :class:`SAM`: a method with one player, trained towards flat minima.
 
     Args:
         method: What is trained.
@@ -116,7 +122,8 @@ class SAMStep(Step):
         optimizer: As in :class:`Step`; it is what SAM goes around.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or if the method has a second player or records
+            at every call (:class:`~pyg_advcf.methods.SharpCF`).
 
     Example:
         >>> from pyg_advcf import MF, InteractionLoader, methods
@@ -134,6 +141,9 @@ class SAMStep(Step):
         start: int = 0,
         optimizer: Optional[Callable[[list], Optimizer]] = None,
     ) -> None:
+        if method.single_pass:
+            raise ValueError(f"'method' is {method.__class__.__name__}, which records scores at every "
+                             f"call, but SAM calls twice a step; use Step")
         super().__init__(method, lr, optimizer)
         self.start = check_count('start', start, minimum=0)
         self.epoch = 0

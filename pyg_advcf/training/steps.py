@@ -44,7 +44,7 @@ class Step:
         optimizer: Optional[Callable[[list], Optimizer]] = None,
     ) -> None:
         check_positive('lr', lr)
-        if type(self) is Step and isinstance(method, AdversarialRecommender) and (
+        if not isinstance(self, MinMaxStep) and isinstance(method, AdversarialRecommender) and (
                 method.adversary_parameters()):
             raise ValueError(f"'method' is {method.__class__.__name__}, whose second player would "
                              f"stay as it was drawn; use MinMaxStep")

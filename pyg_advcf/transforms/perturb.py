@@ -13,7 +13,8 @@ from pyg_advcf.interactions import Batch, Embeddings
 
 NORMS = ('row', 'global', 'sign')
 Objective = Callable[[Embeddings], Tensor]
-Gradient = Callable[[Embeddings], Embeddings]
+# Of the objective at a shift of the tables; `None` for none.
+Gradient = Callable[[Optional[Embeddings]], Embeddings]
 
 
 def global_norm(tensors: Sequence[Tensor]) -> Tensor:
@@ -45,7 +46,7 @@ def scaled(direction: Embeddings, epsilon: float, norm: str) -> Embeddings:
     for t in direction[:2]:
         # Far neighbours have gradients whose squares underflow: largest entry first, then length.
         t = t / t.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(t.dtype).tiny)
-        rows.append(epsilon * F.normalize(t, dim=-1))
+        rows.append(epsilon * F.normalize(t, dim=-1, eps=torch.finfo(t.dtype).tiny))
     return Embeddings(*rows)
 
 
@@ -125,9 +126,11 @@ class Perturbation(BaseTransform):
             raise ValueError(f"{self.__class__.__name__} needs 'objective', a function of "
                              f"Embeddings that returns the loss to raise")
 
-        def gradient(shift: Embeddings) -> Embeddings:
+        def gradient(shift: Optional[Embeddings]) -> Embeddings:
             with torch.enable_grad():
-                point = [(t.detach() + d).requires_grad_() for t, d in zip(x[:2], shift)]
+                point = [t.detach().clone() if shift is None else t.detach() + shift[side]
+                         for side, t in enumerate(x[:2])]
+                point = [t.requires_grad_() for t in point]
                 found = torch.autograd.grad(objective(Embeddings(*point)), point,
                                             allow_unused=True)
             return Embeddings(*(torch.zeros_like(p) if g is None else g
@@ -141,7 +144,10 @@ class Perturbation(BaseTransform):
         gradient: Gradient,
         batch: Optional[Batch] = None,
     ) -> Embeddings:
-        r"""As :meth:`delta`, where the gradient at ``x + shift`` is computed by ``gradient``."""
+        r"""As :meth:`delta`, where ``gradient(shift)`` computes the gradient at ``x + shift``.
+
+        ``gradient(None)`` is the one at ``x`` itself.
+        """
         if self.restrict_to_batch and batch is None:
             raise ValueError("'restrict_to_batch' is True, but there is no 'batch': pass the batch "
                              "whose rows may move")
@@ -220,7 +226,7 @@ class FastGradient(Perturbation):
                 [ 0.0000,  0.0000]])
     """
     def _shift(self, zero: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
-        direction = gradient(zero)
+        direction = gradient(None)
         return scaled(direction if batch is None else _only(direction, batch), self.epsilon,
                       self.norm)
 
@@ -262,8 +268,8 @@ class ProjectedGradient(Perturbation):
 
     def _shift(self, zero: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
         delta = zero
-        for _ in range(self.steps):
-            direction = gradient(delta)
+        for turn in range(self.steps):
+            direction = gradient(delta if turn > 0 else None)
             step = scaled(direction if batch is None else _only(direction, batch), self.step_size,
                           self.norm)
             delta = _inside(Embeddings(*(d + s for d, s in zip(delta[:2], step))), self.epsilon,

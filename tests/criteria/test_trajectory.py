@@ -49,6 +49,22 @@ def test_an_old_turn_is_not_taken_for_the_last():
     assert penalty(torch.tensor([9.]), torch.tensor([0]), 6) == 0  # Already of this epoch.
 
 
+def test_evaluation_reads_and_does_not_record():
+    penalty = TrajectoryPenalty(2, weight=1., lag=1, start=0)
+    penalty(torch.tensor([1.]), torch.tensor([0]), 0)
+    before = penalty.score.clone(), penalty.turn.clone()
+    penalty.eval()
+    assert penalty(torch.tensor([3.]), torch.tensor([0]), 1) == 4
+    assert torch.equal(penalty.score, before[0]) and torch.equal(penalty.turn, before[1])
+
+
+def test_turns_beyond_16_bits():
+    penalty = TrajectoryPenalty(1, weight=1., lag=1, start=0)
+    for epoch in range(2**15 - 2, 2**15 + 2):
+        assert penalty(torch.tensor([2. * epoch]), torch.tensor([0]), epoch) == (
+            0 if epoch == 2**15 - 2 else 4)
+
+
 def test_half_precision_and_state_dict():
     kept = TrajectoryPenalty(3, weight=1., lag=1, start=0, dtype='float16')
     kept(torch.tensor([1., 2., 3.]), torch.arange(3), 0)

@@ -53,6 +53,13 @@ def test_sharpness(trained):
     assert values[1] / 1e-4 == pytest.approx(float(torch.cat(grads).norm()), rel=1e-2)
 
 
+def test_criteria_that_read_the_batch(toy):
+    method = methods.AdvInfoNCE(MF(toy, dim=4), toy)
+    batch = next(iter(InteractionLoader(toy, 64, 8)))
+    assert sharpness(method, batch, 0.1) > 0
+    assert loss_landscape(method, batch, steps=3, progress=False).loss.isfinite().all()
+
+
 def test_plot(trained, tmp_path):
     method, batch = trained
     landscapes = {d: loss_landscape(method, batch, steps=5, directions=d, progress=False)
@@ -63,6 +70,7 @@ def test_plot(trained, tmp_path):
     bowl = Landscape(offset, offset.view(-1, 1).square() + offset.square())
     ax = plot_landscape({'bowl': bowl})
     line = ax.lines[0].get_xydata()
+    assert line[-1, 0] > 0.75
     assert line[0].tolist() == [0, 0] and all(line[1:, 1] > line[:-1, 1])
     plt.close(ax.figure)
 
@@ -71,6 +79,8 @@ def test_bad_arguments(trained):
     method, batch = trained
     with pytest.raises(ValueError, match="'directions' is 3"):
         loss_landscape(method, batch, directions=3)
+    with pytest.raises(ValueError, match="'steps' is 4, but needs to be odd"):
+        loss_landscape(method, batch, steps=4)
     with pytest.raises(ValueError, match="'span' is 0"):
         loss_landscape(method, batch, span=0)
     with pytest.raises(ValueError, match="'rho' is -1"):

@@ -7,7 +7,7 @@ from pyg_advcf import MF, Embeddings, InteractionLoader, LightGCN, Step, methods
 from pyg_advcf.methods.apr import shifted
 from pyg_advcf.nn import Backbone
 from pyg_advcf.training import SAMStep
-from pyg_advcf.transforms import FastGradient, ProjectedGradient
+from pyg_advcf.transforms import FastGradient, ProjectedGradient, RandomNoise
 
 
 class Curved(Backbone):
@@ -117,8 +117,20 @@ def test_restricted_to_the_batch(toy):
     with torch.no_grad():
         clean = build('lightgcn', toy, alpha=0., l2=0.)(batch)
         assert float(clean) < float(bound(batch)) < float(free(batch))
+    # Over matrix factorisation nothing else has a gradient, so the restriction changes nothing.
     few = build('mf', toy, alpha=math.inf, l2=0., restrict_to_batch=True)
     assert torch.equal(few(batch), build('mf', toy, alpha=math.inf, l2=0.)(batch))
+
+
+def test_noise_is_spread_over_the_tables(toy):
+    for size in (2, 64):  # Whether few rows are read or all.
+        batch = next(iter(InteractionLoader(toy, size)))
+        method = build('mf', toy, alpha=math.inf, perturbation=RandomNoise(0.5, 'global'))
+        z, moved, local = shifted(method.backbone, batch, method._ranking_loss,
+                                  method.perturbation)
+        assert z.user.size(0) == 30 and z.item.size(0) == 40 and local is batch
+        shift = torch.cat([b - a for a, b in zip(z[:2], moved[:2])])
+        assert float(shift.detach().norm()) == pytest.approx(0.5)
 
 
 def test_no_gradient_is_touched_and_evaluation_works(toy, batch):

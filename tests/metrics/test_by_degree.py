@@ -1,8 +1,9 @@
 import math
 
 import pytest
+import torch
 
-from pyg_advcf import EDGE_TYPE, MF, degrees, evaluate
+from pyg_advcf import EDGE_TYPE, MF, degrees, evaluate, interaction_data
 from pyg_advcf.metrics import evaluate_by_degree
 
 
@@ -37,6 +38,16 @@ def test_one_group_is_the_whole_and_the_data_stay(toy):
     assert evaluate_by_degree(model, toy, (0, math.inf), 'test_ood') == {'[0, inf)': whole}
     assert set(toy[EDGE_TYPE].keys()) == names
     assert evaluate_by_degree(model, toy, (1000, 2000), 'test_ood') == {}
+
+
+def test_a_group_that_was_trained_on_is_absent():
+    # The test pairs of the popular item 0 are in training too; those of item 1 are not.
+    train = torch.tensor([[0, 1, 2, 0], [0, 0, 0, 2]])
+    data = interaction_data(train, 3, 3, test=torch.tensor([[0, 1], [0, 1]]))
+    found = evaluate_by_degree(MF(data, dim=2), data, (0, 2, 10), k=1)
+    assert list(found) == ['[0, 2)']
+    both = evaluate_by_degree(MF(data, dim=2), data, (0, 2, 10), k=1, protocol='official')
+    assert list(both) == ['[0, 2)', '[2, 10)']
 
 
 def test_bad_arguments(toy):

@@ -1,7 +1,16 @@
 import pytest
 import torch
 
-from pyg_advcf import EDGE_TYPE, MF, Cosine, LightGCN, interaction_data
+from pyg_advcf import (
+    EDGE_TYPE,
+    MF,
+    Cosine,
+    Dot,
+    Embeddings,
+    InteractionLoader,
+    LightGCN,
+    interaction_data,
+)
 
 
 def test_recommend_leaves_seen_items_out_and_ranks(toy):
@@ -64,3 +73,27 @@ def test_init(init):
     model = MF(data, dim=32, init=init)
     expected = {'normal_0.1': 0.1, 'normal_0.01': 0.01}.get(init, (2 / 2032)**0.5)
     assert model.x.user.std().item() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize('base', [MF, LightGCN])
+def test_a_changed_forward_is_what_a_batch_sees(toy, base):
+    class Doubled(base):
+        def forward(self, graph=None, x=None):
+            z = super().forward(graph, x)
+            return Embeddings(2 * z.user, 2 * z.item)
+
+    model = Doubled(toy, dim=4)
+    batch = next(iter(InteractionLoader(toy, 3)))
+    z, local = model.for_batch(batch)
+    assert torch.equal(z.user[local.user], model().user[batch.user])
+
+
+@pytest.mark.parametrize('base', [MF, LightGCN])
+@pytest.mark.parametrize('size', [3, 64])
+def test_what_a_batch_sees_scores_as_the_whole(toy, base, size):
+    model = base(toy, dim=64)
+    batch = next(iter(InteractionLoader(toy, size)))
+    z, local = model.for_batch(batch)
+    whole = model()
+    for a, b in zip(Dot()(z, local), Dot()(whole, batch)):
+        assert torch.allclose(a, b, atol=1e-6)

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -45,3 +49,35 @@ def test_one_thread_where_the_runtime_is_another(monkeypatch, problem):
     assert kernels._parts(10**9) == 1
     for a, b in zip(problem(), expected):
         assert torch.equal(a, b)
+
+
+SCRIPT = """
+import torch
+from pyg_advcf.ops import _numba as kernels, sampled_product
+kernels._WORTHWHILE = 0
+torch.set_num_threads(2)
+a, b = torch.randn(50, 8, requires_grad=True), torch.randn(60, 8, requires_grad=True)
+index = torch.randint(60, (50, 10))
+grads = [torch.autograd.grad(sampled_product(a, b, index, name).sin().sum(), (a, b))
+         for name in ('numba', 'torch')]
+for x, y in zip(*grads):
+    assert torch.allclose(x, y, atol=1e-5)
+print('equal')
+"""
+
+
+@pytest.mark.parametrize('limit', [{'OMP_THREAD_LIMIT': '1'}, {'OMP_DYNAMIC': 'true'}, {}])
+def test_fewer_threads_than_asked_for_leave_nothing_out(limit):
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', SCRIPT], text=True,
+                          capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '2', **limit})
+    assert done.returncode == 0 and done.stdout == 'equal\n', done.stderr[-2000:]
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_infinities_keep_their_meaning(dtype):
+    x = torch.tensor([[float('inf'), 1.], [1., 2.]], dtype=dtype)
+    index = torch.tensor([[0, 1], [1, 0]])
+    assert torch.equal(sampled_product(x, x.abs(), index, 'numba'),
+                       sampled_product(x, x.abs(), index, 'torch'))
+    unit = torch.nn.functional.normalize(x, dim=-1)
+    assert torch.equal(normalize(x, 'numba').isnan(), unit.isnan())

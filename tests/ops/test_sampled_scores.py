@@ -121,6 +121,16 @@ def test_negative_out_of_range(bad):
         sampled_scores(user_emb, item_emb, user, item, neg)
 
 
+def test_shapes_that_do_not_fit():
+    index = torch.zeros(3, 2, dtype=torch.long)
+    for a, b in ((torch.randn(2, 4), torch.randn(5, 4)), (torch.randn(3, 4), torch.randn(5, 6)),
+                 (torch.randn(3), torch.randn(5, 4))):
+        with pytest.raises(ValueError, match="'a', 'b' and 'index' have shapes"):
+            sampled_product(a, b, index)
+    with pytest.raises(ValueError, match='need to be alike'):
+        sampled_product(torch.randn(3, 4), torch.randn(5, 4, dtype=torch.float64), index)
+
+
 def test_bad_arguments():
     args = make('random', torch.float32)
     with pytest.raises(ValueError, match="'temperature' is 0"):

@@ -94,6 +94,17 @@ def test_rows_are_those_of_the_whole(backend, ids, weighted):
     assert torch.allclose(*grads, atol=1e-12)
 
 
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_edge_weight_in_half_precision(toy, dtype):
+    graph, x = interaction_graph(toy), torch.randn(40, 4).to(dtype)
+    grads = []
+    for kind in (dtype, torch.float64):
+        weight = torch.linspace(0, 1, 200).to(dtype).to(kind).requires_grad_()
+        spmm(graph, x.to(kind), edge_weight=weight).sum().backward()
+        grads.append(weight.grad.double())
+    assert torch.allclose(*grads, atol=0.05)
+
+
 def test_bad_rows_and_weights(toy):
     graph, x = interaction_graph(toy), torch.randn(40, 2)
     with pytest.raises(ValueError, match="'rows' repeats ids"):

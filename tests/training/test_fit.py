@@ -198,3 +198,13 @@ def test_loss_is_the_mean_of_the_batches(toy):
     step.__class__ = Recording
     history = fit(step, loader, epochs=1, progress=False)
     assert math.isclose(history.epochs[0]['loss'], sum(losses) / len(losses), rel_tol=1e-6)
+
+
+def test_nothing_is_selected_before_a_warm_start_ends(toy):
+    values = iter([9., 8., 7., 1., 2., 1.5, 1.4])
+    step = Step(methods.BPR(MF(toy, dim=4), toy))
+    history = fit(step, InteractionLoader(toy, 64), epochs=50, evaluate_every=1, patience=2,
+                  select_from=3, evaluate=lambda: {'recall@20': next(values)}, progress=False)
+    assert (history.best_epoch, history.best_value, len(history.epochs)) == (4, 2., 7)
+    with pytest.raises(ValueError, match="'select_from' is 5, but only 5 epochs"):
+        fit(step, InteractionLoader(toy, 64), epochs=5, select_from=5)

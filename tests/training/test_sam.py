@@ -109,6 +109,11 @@ def test_schedulers_reach_the_optimizer():
     sam.step(closure_of(sam, loss))
     scheduler.step()
     assert sam.optimizer.param_groups[0]['lr'] == 0.05
+    v = torch.nn.Parameter(torch.ones(1))
+    sam.add_param_group({'params': [v]})
+    assert len(sam.param_groups) == len(sam.optimizer.param_groups) == 2
+    torch.optim.lr_scheduler.OneCycleLR(SAM(torch.optim.SGD([w], 0.1, 0.9)), 0.1, total_steps=5)
+    sam = SAM(torch.optim.SGD([w], lr=0.05), rho=0.1)
     other = SAM(torch.optim.SGD([w], lr=0.9), rho=0.1)
     other.load_state_dict(sam.state_dict())
     assert other.param_groups[0]['lr'] == other.optimizer.param_groups[0]['lr'] == 0.05
@@ -120,5 +125,9 @@ def test_bad_arguments(toy):
         SAM(torch.optim.SGD([w], lr=0.1), rho=-0.1)
     with pytest.raises(ValueError, match="SAM needs 'closure'"):
         SAM(torch.optim.SGD([w], lr=0.1)).step()
+    with pytest.raises(ValueError, match="'method' is SharpCF, which records scores at every call"):
+        SAMStep(methods.SharpCF(MF(toy, dim=2), toy))
+    with pytest.raises(ValueError, match="'method' is AdvInfoNCE, whose second player"):
+        SAMStep(methods.AdvInfoNCE(MF(toy, dim=2), toy))
     with pytest.raises(ValueError, match="'start' is -1"):
         SAMStep(methods.BPR(MF(toy, dim=2), toy), start=-1)
