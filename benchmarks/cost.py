@@ -4,8 +4,8 @@ r"""What a training step of each method costs, as a ratio to BPR with the same b
         --json benchmarks/results/cost_ml-1m.json
 
 Drawing the batches is part of it. The methods are interleaved in blocks of steps, and the median
-block counts. Methods that have epochs of plain BPR before are measured after these. The passes of an
-adversary between epochs are not part of it.
+block counts. Methods that have epochs of plain BPR before are measured after these. The passes of
+an adversary between epochs are not part of it.
 """
 import argparse
 import json

@@ -3,13 +3,14 @@ r"""BPR, APR, SharpCF and SAM on MovieLens-1M: a search of equal size for each, 
     PYG_ADVCF_MIRROR=... python benchmarks/sharpcf.py --out benchmarks/results
 
 BPR chooses its L2 weight from four; the others keep that weight and choose from four settings of
-their own, APR with twice the weight, since its ranking loss counts twice. The run that was chosen is
-the first seed. All but BPR begin with 60 epochs of BPR, about two thirds of what BPR takes to its
-best, and only later epochs may be chosen. One seed and validation Recall@20 choose; the test set is only recorded. Every run is one
-call of `examples/mf_sharpcf.py` with one thread, as many at once as there are cores; runs that are
-done are not repeated.
+their own, APR with twice the weight, since its ranking loss counts twice. One seed and validation
+Recall@20 choose; the test set is only recorded. The run that was chosen is the first seed. All but
+BPR begin with 60 epochs of BPR, about two thirds of what BPR takes to its best, and only later
+epochs may be chosen. Every run is one call of `examples/mf_sharpcf.py` with one thread, as many at
+once as there are cores; runs that are done are not repeated.
 """
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -35,7 +36,10 @@ SPACES = {
 
 def run(work, data_dir, method, setting, first=0, seeds=1):
     r"""The records of one call of the example."""
-    name = '_'.join([method, *(f'{k}{v:g}' for k, v in sorted(setting.items())), f'seed{first}to{first + seeds - 1}'])
+    # What the example sets by default is part of the name: another setting is another run.
+    digest = hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()[:8]
+    name = '_'.join([method, *(f'{k}{v:g}' for k, v in sorted(setting.items())),
+                     f'seed{first}to{first + seeds - 1}', digest])
     path = work / f'{name}.json'
     if not path.exists():
         partial = path.with_suffix('.running')

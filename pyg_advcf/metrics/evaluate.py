@@ -93,9 +93,9 @@ def _build(data: HeteroData, split: str, protocol: str) -> _Split:
     held_out(data, split)
     truth, seen = _truth(data, split, protocol)
     if truth.numel() == 0:
-        raise ValueError(f"every pair of the split '{split}' also occurs in train or validation (or "
-                         f"is no candidate), so nothing is left to rank; use protocol='official' if "
-                         f"that is what you want to measure")
+        raise ValueError(f"every pair of the split '{split}' also occurs in train or validation "
+                         f"(or is no candidate), so nothing is left to rank; use "
+                         f"protocol='official' if that is what you want to measure")
     masked = seen
     if split.startswith('test'):
         others = [_keys(held_out(data, s), num_items) for s in split_names(data, 'test')

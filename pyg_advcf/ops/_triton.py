@@ -3,8 +3,8 @@ r"""Triton kernels for CUDA: one program per row, sums in 32 bits for halves.
 With ``TRITON_INTERPRET=1`` (set before this module is imported) they run on CPU tensors, slowly:
 for tests.
 """
-from contextlib import nullcontext
-from typing import ContextManager, Optional
+from contextlib import AbstractContextManager, nullcontext
+from typing import Optional
 
 import torch
 import triton
@@ -57,7 +57,7 @@ def _edge_dot(a, b, indptr, index, out, dim, WIDE: tl.constexpr, EDGES: tl.const
         tl.store(out + edge, total.to(out.dtype.element_ty), mask=edge < stop)
 
 
-def _device(x: Tensor) -> ContextManager:
+def _device(x: Tensor) -> AbstractContextManager:
     r"""Triton launches on the current device, which need not be that of the tensors."""
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 

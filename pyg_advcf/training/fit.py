@@ -123,8 +123,8 @@ def fit(
     check_count('evaluate_every', evaluate_every)
     check_count('select_from', select_from, minimum=0)
     if select_from >= epochs:
-        raise ValueError(f"'select_from' is {select_from}, but only {epochs} epochs are trained, so "
-                         f"none could be chosen; raise 'epochs'")
+        raise ValueError(f"'select_from' is {select_from}, but only {epochs} epochs are trained, "
+                         f"so none could be chosen; raise 'epochs'")
     if patience is not None:
         check_count('patience', patience)
     method = step.method

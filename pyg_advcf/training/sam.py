@@ -142,8 +142,8 @@ class SAMStep(Step):
         optimizer: Optional[Callable[[list], Optimizer]] = None,
     ) -> None:
         if method.single_pass:
-            raise ValueError(f"'method' is {method.__class__.__name__}, which records scores at every "
-                             f"call, but SAM calls twice a step; use Step")
+            raise ValueError(f"'method' is {method.__class__.__name__}, which records scores at "
+                             f"every call, but SAM calls twice a step; use Step")
         super().__init__(method, lr, optimizer)
         self.start = check_count('start', start, minimum=0)
         self.epoch = 0
