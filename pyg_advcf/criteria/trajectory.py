@@ -22,8 +22,8 @@ def trajectory(pos: Tensor, before: Tensor, known: Optional[Tensor] = None) -> T
     """
     gap = pos - before.detach().to(pos.dtype)
     if known is not None:
-        gap = torch.where(known, gap, 0.)
-    return gap.square().sum() / max(pos.numel(), 1)
+        gap = gap * known
+    return gap.dot(gap) / max(pos.numel(), 1)
 
 
 class TrajectoryPenalty(nn.Module):
@@ -118,13 +118,13 @@ class TrajectoryPenalty(nn.Module):
         penalty = pos.new_zeros(())
         if epoch >= self.start:
             # Of the slot's last turn, that is `lag` epochs ago, and not of an earlier one.
-            known = turns[id] == ((turn - 1) % _TURNS if epoch >= self.lag else _NEVER - 1)
-            penalty = self.weight * trajectory(pos, scores[id], known)
+            known = turns.index_select(0, id) == ((turn - 1) % _TURNS if epoch >= self.lag else _NEVER - 1)
+            penalty = self.weight * trajectory(pos, scores.index_select(0, id), known)
         if not self.training:
             return penalty
         with torch.no_grad():
-            scores[id] = pos.detach().to(scores.dtype)
-            turns[id] = turn
+            scores.index_copy_(0, id, pos.detach().to(scores.dtype))
+            turns.index_fill_(0, id, turn)
         return penalty
 
     def reset_parameters(self) -> None:
