@@ -258,7 +258,8 @@ def write_sharpcf() -> None:
     plt.close(fig)
     keys = {'recall@20': 'validation R@20', 'test/recall@20': 'test R@20',
             'test/ndcg@20': 'test N@20'}
-    plot_curves([r for records in runs.values() for r in records], keys, 'sharpcf_curves.png')
+    plot_curves([r for records in runs.values() for r in records if 'curves' in r], keys,
+                'sharpcf_curves.png')
     fill('sharpcf.md', seeds=str(len(runs['bpr'])), **{
         name: '\n'.join(lines) for name, lines in (
             ('table', table), ('gains', gains), ('search', tried), ('tail', tail),

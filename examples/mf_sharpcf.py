@@ -82,7 +82,7 @@ def run(args, name: str, seed: int, data):
         split: evaluate_by_degree(method, data, (0, 100, 200, 300, float('inf')), split,
                                   k=args.k, metrics=('recall', 'ndcg'))
         for split in record['test'] if not split.endswith('_official')}
-    if seed == 0:
+    if seed == args.first_seed:
         landscape = loss_landscape(method, triplets(data), progress=False)
         record['landscape'] = {'offset': landscape.offset.tolist(), 'loss': landscape.loss.tolist()}
     if args.per_user:
@@ -120,8 +120,8 @@ def main() -> None:
     args.plot.parent.mkdir(parents=True, exist_ok=True)
     plot_landscape({r['method']: Landscape(*map(torch.tensor, r['landscape'].values()))
                     for r in results if 'landscape' in r}, args.plot)
-    print('\nsharpness of seed 0: '
-          + ', '.join(f"{r['method']} {r['sharpness']:.3f}" for r in results if r['seed'] == 0)
+    print(f'\nsharpness of seed {args.first_seed}: '
+          + ', '.join(f"{r['method']} {r['sharpness']:.3f}" for r in results if 'landscape' in r)
           + f'; landscapes in {args.plot}')
     print(f'{time.perf_counter() - start:.0f} s')
 
