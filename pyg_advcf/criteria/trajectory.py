@@ -118,7 +118,8 @@ class TrajectoryPenalty(nn.Module):
         penalty = pos.new_zeros(())
         if epoch >= self.start:
             # Of the slot's last turn, that is `lag` epochs ago, and not of an earlier one.
-            known = turns.index_select(0, id) == ((turn - 1) % _TURNS if epoch >= self.lag else _NEVER - 1)
+            last = (turn - 1) % _TURNS if epoch >= self.lag else _NEVER - 1
+            known = turns.index_select(0, id) == last
             penalty = self.weight * trajectory(pos, scores.index_select(0, id), known)
         if not self.training:
             return penalty
