@@ -17,18 +17,26 @@ from pathlib import Path
 
 import torch
 
-from pyg_advcf import MF, InteractionLoader, LightGCN, MinMaxStep, Step, methods
+from pyg_advcf import MF, BilevelStep, InteractionLoader, LightGCN, MinMaxStep, Step, methods
 from pyg_advcf.datasets import SyntheticExposure
 from pyg_advcf.methods import AdversarialRecommender
 from pyg_advcf.ops import backends
 from pyg_advcf.registry import DATASETS, METHODS
 from pyg_advcf.training import SAMStep, keep_freed_memory
+from pyg_advcf.transforms import RandomSplit
 
 
-def build(name, backbone, data):
+def build(name, backbone, data, batch_size):
     r"""The step of a method, past its warm start."""
     if name == 'sam':
         return SAMStep(methods.BPR(backbone, data))
+    if name.startswith('accf'):  # Held-out pairs only where they are used.
+        if name == 'accf':
+            return Step(methods.ACCF(backbone, data, weighting='joint'))
+        mode, _, every = name.removeprefix('accf-').partition('/')
+        return BilevelStep(methods.ACCF(backbone, data, weighting='bilevel'),
+                           InteractionLoader(data, batch_size, split='outer'), mode=mode,
+                           every=int(every or 1))
     kwargs = {'sharpcf': {'start': 0}}.get(name, {})
     method = METHODS[name](backbone, data, **kwargs)
     return MinMaxStep(method) if isinstance(method, AdversarialRecommender) else Step(method)
@@ -61,7 +69,9 @@ def main():
     parser.add_argument('--num-neg', type=int, default=64, help='of methods that are not pairwise')
     parser.add_argument('--steps', type=int, default=10, help='in a block')
     parser.add_argument('--blocks', type=int, default=25)
-    parser.add_argument('--method', nargs='+', default=[*METHODS, 'sam'])
+    parser.add_argument('--method', nargs='+', default=[*METHODS, 'sam'],
+                        help='accf is without the outer update; accf-unrolled, accf-unrolled/4 (every '
+                        'fourth step), accf-finite_difference, accf-alternating with it')
     parser.add_argument('--threads', type=int)
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
@@ -71,6 +81,8 @@ def main():
     cls = DATASETS[args.dataset]
     data = (SyntheticExposure() if args.dataset == 'synthetic'
             else cls(os.path.join(args.data_dir, args.dataset)))[0]
+    # All train on the same graph, without the pairs of the upper level.
+    data = RandomSplit(val=0., outer=0.05, per_user=False)(data)
     rows = []
     for label, backbone in (
             ('mf', lambda: MF(data, args.dim)),
@@ -80,7 +92,7 @@ def main():
             if label == 'mf' and name in METHODS and METHODS[name].needs_layers:
                 continue
             torch.manual_seed(0)
-            step = build(name, backbone(), data)
+            step = build(name, backbone(), data, args.batch_size)
             num_neg = 1 if step.method.pairwise else args.num_neg
             runs[name] = Epochs(step, InteractionLoader(data, args.batch_size, num_neg))
             # SharpCF reads scores of some epochs ago; the table is as full after one of recording.

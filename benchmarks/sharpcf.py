@@ -8,6 +8,11 @@ Recall@20 choose; the test set is only recorded. The run that was chosen is the 
 BPR begin with 60 epochs of BPR, about two thirds of what BPR takes to its best, and only later
 epochs may be chosen. Every run is one call of `examples/mf_sharpcf.py` with one thread, as many at
 once as there are cores; runs that are done are not repeated.
+
+    python benchmarks/sharpcf.py --search benchmarks/results/ml-1m_mf_sharpcf_search.json \
+        --first-seed 3 --seeds 2
+
+adds two seeds with the settings that an earlier search chose; the paired tests are then over these.
 """
 import argparse
 import hashlib
@@ -59,11 +64,32 @@ def run(work, data_dir, method, setting, first=0, seeds=1):
 
 
 def paired(folder, a, b, metric, seeds):
-    r"""Difference of two methods over users, each user's value averaged over seeds 1 and on."""
+    r"""Difference of two methods over users, each user's value averaged over ``seeds``."""
     values = [torch.from_numpy(np.mean([np.load(folder / f'{name}_{seed}_test.npz')[metric]
-                                        for seed in range(1, seeds)], axis=0)) for name in (a, b)]
+                                        for seed in seeds], axis=0)) for name in (a, b)]
     difference, p = paired_test(*values)
-    return {'difference': difference, 'p': p}
+    return {'difference': difference, 'p': p, 'seeds': list(seeds)}
+
+
+def search_all(work, data_dir, out, pool):
+    r"""All settings with the first seed: the chosen setting of each method, and its records."""
+    def search(tasks):
+        futures = [(m, s, pool.submit(run, work, data_dir, m, s)) for m, s in tasks]
+        return [(m, s, f.result()) for m, s, f in tqdm(futures, desc='search')]
+
+    def value(records):
+        return records[0]['valid']['recall@20']
+
+    base = search([('bpr', s) for s in SPACES['bpr']])
+    l2 = max(base, key=lambda t: value(t[2]))[1]
+    tried = base + search([(m, {**l2, **s}) for m in ('apr', 'sharpcf', 'sam')
+                           for s in SPACES[m]])
+    best = {m: max((t for t in tried if t[0] == m), key=lambda t: value(t[2]))[1] for m in SPACES}
+    (out / 'ml-1m_mf_sharpcf_search.json').write_text('[\n' + ',\n'.join(
+        json.dumps({'method': m, 'chosen': s == best[m], 'setting': s, 'valid': value(r),
+                    'best_epoch': r[0]['best_epoch'], 'test': r[0]['test']['test']})
+        for m, s, r in tried) + '\n]\n')
+    return best, [record for m, s, r in tried if s == best[m] for record in r]
 
 
 def main():
@@ -72,41 +98,33 @@ def main():
     parser.add_argument('--work', type=Path, default=Path('outputs/sharpcf'))
     parser.add_argument('--data-dir', default='data')
     parser.add_argument('--seeds', type=int, default=5)
+    parser.add_argument('--search', type=Path, help='a search that is done: run seeds alone')
+    parser.add_argument('--first-seed', type=int, default=3, help='with --search')
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-
-    def value(records):
-        return records[0]['valid']['recall@20']
+    results = args.out / 'ml-1m_mf_sharpcf.json'
 
     with ThreadPoolExecutor(args.jobs) as pool:
-        def search(tasks):
-            futures = [(m, s, pool.submit(run, args.work, args.data_dir, m, s)) for m, s in tasks]
-            return [(m, s, f.result()) for m, s, f in tqdm(futures, desc='search')]
-
-        base = search([('bpr', s) for s in SPACES['bpr']])
-        l2 = max(base, key=lambda t: value(t[2]))[1]
-        tried = base + search([(m, {**l2, **s}) for m in ('apr', 'sharpcf', 'sam')
-                               for s in SPACES[m]])
-        best = {m: max((t for t in tried if t[0] == m), key=lambda t: value(t[2]))[1]
-                for m in SPACES}
-        (args.out / 'ml-1m_mf_sharpcf_search.json').write_text('[\n' + ',\n'.join(
-            json.dumps({'method': m, 'chosen': s == best[m], 'setting': s, 'valid': value(r),
-                        'best_epoch': r[0]['best_epoch'], 'test': r[0]['test']['test']})
-            for m, s, r in tried) + '\n]\n')
-        futures = [pool.submit(run, args.work, args.data_dir, m, best[m], 1, args.seeds - 1)
-                   for m in SPACES]
-        chosen = {m: r for m, s, r in tried if s == best[m]}
-        records = [r for m, f in zip(SPACES, tqdm(futures, desc='seeds'))
-                   for r in chosen[m] + f.result()]
+        if args.search:
+            best = {row['method']: row['setting'] for row in json.loads(args.search.read_text())
+                    if row['chosen']}
+            seeds = range(args.first_seed, args.first_seed + args.seeds)
+            records = [r for r in json.loads(results.read_text()) if r['seed'] not in seeds]
+        else:
+            best, records = search_all(args.work, args.data_dir, args.out, pool)
+            seeds = range(1, args.seeds)
+        futures = [pool.submit(run, args.work, args.data_dir, m, best[m], seed, 1)
+                   for seed in seeds for m in SPACES]
+        records += [r for f in tqdm(futures, desc='seeds') for r in f.result()]
     names = list(SPACES)
+    records.sort(key=lambda r: (names.index(r['method']), r['seed']))
     pairs = [(a, b) for i, b in enumerate(names) for a in names[i + 1:]]
     (args.out / 'ml-1m_mf_sharpcf_paired.json').write_text('[\n' + ',\n'.join(
         json.dumps({'method': a, 'against': b, 'metric': metric,
-                    **paired(args.work / 'per_user', a, b, metric, args.seeds)})
+                    **paired(args.work / 'per_user', a, b, metric, seeds)})
         for a, b in pairs for metric in METRICS) + '\n]\n')
-    (args.out / 'ml-1m_mf_sharpcf.json').write_text(
-        '[\n' + ',\n'.join(map(json.dumps, records)) + '\n]\n')
+    results.write_text('[\n' + ',\n'.join(map(json.dumps, records)) + '\n]\n')
 
 
 if __name__ == '__main__':

@@ -20,19 +20,21 @@ from pyg_advcf.interactions import (
     held_out,
     interaction_data,
     interaction_graph,
+    known_pairs,
     split_names,
     validate,
 )
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.metrics import evaluate
 from pyg_advcf.nn import MF, Cosine, Dot, LightGCN
-from pyg_advcf.training import MinMaxStep, SAMStep, Step, fit
+from pyg_advcf.training import BilevelStep, MinMaxStep, SAMStep, Step, fit
 
 __version__ = '0.1.0'
 
 __all__ = [
-    'Batch', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader', 'LightGCN', 'MF',
-    'MinMaxStep', 'SAMStep', 'Step', 'as_graph', 'criteria', 'datasets', 'degrees', 'diagnostics',
-    'evaluate', 'fit', 'held_out', 'interaction_data', 'interaction_graph', 'loader', 'methods',
-    'metrics', 'nn', 'ops', 'split_names', 'training', 'transforms', 'validate'
+    'Batch', 'BilevelStep', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader',
+    'LightGCN', 'MF', 'MinMaxStep', 'SAMStep', 'Step', 'as_graph', 'criteria', 'datasets',
+    'degrees', 'diagnostics', 'evaluate', 'fit', 'held_out', 'interaction_data',
+    'interaction_graph', 'known_pairs', 'loader', 'methods', 'metrics', 'nn', 'ops',
+    'split_names', 'training', 'transforms', 'validate'
 ]

@@ -2,7 +2,9 @@ r"""User-item interactions as one :class:`~torch_geometric.data.HeteroData`.
 
 The training graph is ``data['user', 'interacts', 'item'].edge_index``. The same edge type holds the
 held-out pairs: ``val_edge_label_index``, and ``test_edge_label_index`` or, for several test sets,
-``test_<name>_edge_label_index``. A *split* is named by what precedes ``_edge_label_index``.
+``test_<name>_edge_label_index``. A *split* is named by what precedes ``_edge_label_index``. The
+split ``outer`` holds training interactions that are left out of the graph for the upper level of
+bi-level training: they are known, so nothing draws or ranks them.
 """
 import numbers
 from typing import NamedTuple, Optional
@@ -148,6 +150,14 @@ def held_out(data: HeteroData, split: str) -> Tensor:
     return pairs
 
 
+def known_pairs(data: HeteroData) -> Tensor:
+    r"""Training pairs, and those of the split ``outer`` if there is one, ``[2, E]``."""
+    store = data[EDGE_TYPE]
+    if 'outer' not in split_names(data):
+        return store.edge_index
+    return torch.cat([store.edge_index, store.outer_edge_label_index], dim=1)
+
+
 def num_nodes(data: HeteroData) -> tuple[int, int]:
     r"""The number of users and of items."""
     for node_type in ('user', 'item'):
@@ -203,9 +213,10 @@ def validate(data: HeteroData) -> HeteroData:
         raise ValueError("'edge_index' is empty: there is no training interaction")
     _check_pairs('edge_index', store.edge_index, num_users, num_items)
     for split in split_names(data):
-        if split not in ('val', 'test') and not split.startswith('test_'):
-            raise ValueError(f"'{split}' is no name of a split: training stops by 'val', and test "
-                             f"sets are 'test' or 'test_<name>'")
+        if split not in ('val', 'outer', 'test') and not split.startswith('test_'):
+            raise ValueError(f"'{split}' is no name of a split: training stops by 'val', an upper "
+                             f"level learns from 'outer', and test sets are 'test' or "
+                             f"'test_<name>'")
         _check_pairs(split + _SUFFIX, store[split + _SUFFIX], num_users, num_items)
     return data
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.criteria.criterion import Criterion, reduce
 from pyg_advcf.interactions import Batch, Embeddings
 
@@ -88,10 +88,18 @@ class InstanceWeighted(nn.Module):
         self.criterion.reduction = 'none'
         self.network = WeightNetwork(dim)
 
-    def weight(self, z: Embeddings, batch: Batch) -> Tensor:
-        r"""The weights, averaging 1, with gradients to the network alone, ``[B]``."""
+    def weight(self, z: Embeddings, batch: Batch, through_mean: bool = False) -> Tensor:
+        r"""The weights, averaging 1, with gradients to the network alone, ``[B]``.
+
+        Args:
+            z: Embeddings that the ids index.
+            batch: The ids.
+            through_mean: Whether the mean is differentiated too. Right where the objective is not
+                weighted itself, as in the upper level of bi-level training.
+        """
         delta = self.network(z, batch)
-        return delta / delta.detach().mean()
+        mean = delta.mean()
+        return delta / (mean if through_mean else mean.detach())
 
     def forward(
         self,
@@ -116,3 +124,39 @@ class InstanceWeighted(nn.Module):
                                  "weights by, or 'weight': call criterion(pos, neg, batch, z)")
             weight = self.weight(z, batch)
         return reduce(weight * self.criterion(pos, neg, batch), self.reduction)
+
+
+def anchored_weights(
+    delta: Tensor,
+    losses: Tensor,
+    anchor: float = 1.,
+    prefer: str = 'easy',
+) -> Tensor:
+    r"""An objective for weights alone, the losses fixed.
+
+    .. math::
+        \pm \sum_b p_b \ell_b + \kappa \sum_b p_b \ln(B p_b), \qquad
+        p = \delta / \sum_b \delta_b
+
+    Its free optimum is :math:`p \propto e^{\mp \ell / \kappa}`: with plus, easy instances gain
+    weight (self-paced, denoising), with minus, hard ones. Without the second term all weight goes
+    to one instance.
+
+    Args:
+        delta: Weights above 0, ``[B]``.
+        losses: ``[B]``; no gradient reaches them.
+        anchor: :math:`\kappa > 0`, which holds the weights together.
+        prefer: ``'easy'`` or ``'hard'``.
+
+    Raises:
+        ValueError: If ``anchor`` is not above 0 or ``prefer`` unknown.
+
+    Example:
+        >>> round(float(anchored_weights(torch.ones(2), torch.tensor([1., 3.]))), 4)
+        2.0
+    """
+    check_positive('anchor', anchor)
+    sign = 1. if check_name('prefer', prefer, ('easy', 'hard')) == 'easy' else -1.
+    p = delta / delta.sum()
+    spread = torch.xlogy(p, p * p.numel()).sum()
+    return sign * (p * losses.detach()).sum() + anchor * spread

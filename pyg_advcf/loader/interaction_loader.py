@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_name
-from pyg_advcf.interactions import EDGE_TYPE, Batch, num_nodes, validate
+from pyg_advcf.interactions import EDGE_TYPE, Batch, held_out, num_nodes, validate
 from pyg_advcf.loader.negative_sampler import NEGATIVES, NegativeSampler
 
 
@@ -29,10 +29,13 @@ class InteractionLoader:
         drop_last: Whether to drop the last batch if it is smaller than ``batch_size``. By default
             only the ``'user'`` sampler does, and never the only batch.
         seed: Seed of this loader's own generator.
+        split: A held-out split, such as ``'outer'``, whose pairs are the positives in place of the
+            training interactions; negatives are then outside these pairs too, and
+            :attr:`~pyg_advcf.Batch.id` is the column among them.
 
     Raises:
-        ValueError: If an argument is out of range or unknown, or if a user has no possible
-            negative.
+        ValueError: If an argument is out of range or unknown, if the split is empty, or if a user
+            has no possible negative.
 
     Example:
         >>> from pyg_advcf.datasets import SyntheticExposure
@@ -51,6 +54,7 @@ class InteractionLoader:
         negatives: str = 'uniform',
         drop_last: Optional[bool] = None,
         seed: int = 0,
+        split: Optional[str] = None,
     ) -> None:
         self.data = validate(data)
         self.batch_size = check_count('batch_size', batch_size)
@@ -58,12 +62,14 @@ class InteractionLoader:
         self.sampler = check_name('sampler', sampler, ('interaction', 'user'))
         self.negatives = check_name('negatives', negatives, (*NEGATIVES, 'in_batch'))
         self.drop_last = sampler == 'user' if drop_last is None else drop_last
-        edge_index = data[EDGE_TYPE].edge_index.long()
+        self.split = split
+        edge_index = (data[EDGE_TYPE].edge_index if split is None else held_out(data, split)).long()
         self.user, self.item = edge_index.contiguous()
         self.num_users, self.num_items = num_nodes(data)
         self.generator = torch.Generator(edge_index.device).manual_seed(seed)
         self.negative_sampler = NegativeSampler(
-            data, 'uniform' if negatives == 'in_batch' else negatives, self.generator)
+            data, 'uniform' if negatives == 'in_batch' else negatives, self.generator,
+            None if split is None else edge_index)
         if sampler == 'user':
             self.order = torch.argsort(self.user, stable=True)  # Interaction ids by user.
             self.count = torch.bincount(self.user, minlength=self.num_users)
@@ -107,4 +113,5 @@ class InteractionLoader:
     def __repr__(self) -> str:
         return (f"InteractionLoader({self.user.numel()} interactions, "
                 f"batch_size={self.batch_size}, num_neg={self.num_neg}, "
-                f"sampler='{self.sampler}', negatives='{self.negatives}')")
+                f"sampler='{self.sampler}', negatives='{self.negatives}'"
+                + (')' if self.split is None else f", split='{self.split}')"))

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_name
-from pyg_advcf.interactions import EDGE_TYPE, degrees, num_nodes
+from pyg_advcf.interactions import degrees, known_pairs, num_nodes
 
 NEGATIVES = ('uniform', 'popularity')
 _FILTER_BITS = 24
@@ -14,6 +14,8 @@ _FILTER_BITS = 24
 
 class NegativeSampler:
     r"""Draws, with replacement, items that a user has no training interaction with.
+
+    Pairs of the split ``outer`` count as training interactions.
 
     Without rejection loops: a draw first ignores the user's items; the few draws that hit one are
     replaced by a draw from the complement of the user's items. Both steps follow the target
@@ -30,6 +32,7 @@ class NegativeSampler:
         distribution: ``'uniform'`` (:math:`w = 1`) or ``'popularity'`` (:math:`w` = training
             degree).
         generator: Source of randomness, on the data's device.
+        more: Further pairs ``[2, E]`` that count as training interactions.
 
     Raises:
         ValueError: If ``distribution`` is unknown, or if some user has no possible negative.
@@ -39,12 +42,14 @@ class NegativeSampler:
         data: HeteroData,
         distribution: str = 'uniform',
         generator: Optional[torch.Generator] = None,
+        more: Optional[Tensor] = None,
     ) -> None:
         check_name('negatives', distribution, NEGATIVES)
         self.generator = generator
         self.num_users, self.num_items = num_nodes(data)
-        edge_index = data[EDGE_TYPE].edge_index.long()
-        device = edge_index.device
+        pairs = known_pairs(data)
+        pairs = (pairs if more is None else torch.cat([pairs, more], dim=1)).long()
+        device = pairs.device
         self.device = device
         self.uniform = distribution == 'uniform'
         weight = (torch.ones(self.num_items, dtype=torch.long, device=device) if self.uniform
@@ -52,7 +57,7 @@ class NegativeSampler:
         self.upper = weight.cumsum(0)  # Cumulative weight including the item.
         self.total = int(self.upper[-1])
 
-        self.keys = torch.sort(edge_index[0] * self.num_items + edge_index[1])[0]
+        self.keys = torch.unique(pairs[0] * self.num_items + pairs[1])
         user, item = self.keys // self.num_items, self.keys % self.num_items
         count = torch.bincount(user, minlength=self.num_users)
         start = count.cumsum(0) - count

@@ -1,13 +1,19 @@
 r"""Published training recipes, one a file: ``method(batch) -> loss``."""
+from pyg_advcf.methods.accf import ACCF
 from pyg_advcf.methods.advinfonce import AdvInfoNCE, UniformAdvInfoNCE
 from pyg_advcf.methods.apr import APR
 from pyg_advcf.methods.bce import BCE
 from pyg_advcf.methods.bpr import BPR
 from pyg_advcf.methods.infonce import InfoNCE
-from pyg_advcf.methods.recommender import AdversarialRecommender, Recommender
+from pyg_advcf.methods.recommender import (
+    AdversarialRecommender,
+    BilevelRecommender,
+    Recommender,
+)
 from pyg_advcf.methods.sharpcf import SharpCF
 from pyg_advcf.methods.simgcl import SimGCL
 from pyg_advcf.methods.xsimgcl import XSimGCL
 
-__all__ = ['APR', 'AdvInfoNCE', 'AdversarialRecommender', 'BCE', 'BPR', 'InfoNCE', 'Recommender',
-           'SharpCF', 'SimGCL', 'UniformAdvInfoNCE', 'XSimGCL']
+__all__ = ['ACCF', 'APR', 'AdvInfoNCE', 'AdversarialRecommender', 'BCE', 'BPR',
+           'BilevelRecommender', 'InfoNCE', 'Recommender', 'SharpCF', 'SimGCL',
+           'UniformAdvInfoNCE', 'XSimGCL']

@@ -1,7 +1,7 @@
 r"""APR: adversarial personalised ranking."""
 import math
 from collections.abc import Callable
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -12,17 +12,46 @@ from pyg_advcf._checks import check_count
 from pyg_advcf.interactions import Batch, Embeddings
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn import Backbone, Dot
+from pyg_advcf.nn.backbone import Map
 from pyg_advcf.registry import METHODS
 from pyg_advcf.transforms import FastGradient, Perturbation
+
+
+class Shift(NamedTuple):
+    r"""Final embeddings before and after a shift of the layer-0 tables.
+
+    Attributes:
+        z: Before.
+        moved: After; ``None`` without a perturbation.
+        batch: The batch, with ids into these.
+        x: The tables, or those rows of them that ``f`` takes.
+        f: What maps tables to final embeddings.
+        delta: The shift of ``x``.
+    """
+    z: Embeddings
+    moved: Optional[Embeddings]
+    batch: Batch
+    x: Embeddings
+    f: Map
+    delta: Optional[Embeddings]
+
+
+def _plus(a: Embeddings, b: Embeddings) -> Embeddings:
+    r"""The sum, layer by layer where there are layers."""
+    return Embeddings(a.user + b.user, a.item + b.item, tuple(
+        (user + more_user, item + more_item)
+        for (user, item), (more_user, more_item) in zip(a.layers, b.layers)))
 
 
 def shifted(
     backbone: Backbone,
     batch: Batch,
     objective: Callable[[Embeddings, Batch], Tensor],
-    perturbation: Perturbation,
-) -> tuple[Embeddings, Embeddings, Batch]:
-    r"""Final embeddings before and after a shift of the layer-0 tables: ``z, z_shifted, batch``.
+    perturbation: Optional[Perturbation],
+    f: Optional[Map] = None,
+    delta: Optional[Embeddings] = None,
+) -> Shift:
+    r"""Final embeddings before and after a shift of the layer-0 tables.
 
     Over a linear backbone :math:`f(E + \Delta) = f(E) + f(\Delta)`: the gradient costs one backward
     pass and the shifted embeddings one forward pass of :math:`\Delta`, and the gradient of both
@@ -32,26 +61,31 @@ def shifted(
         backbone: Computes the embeddings.
         batch: What the objective is measured on.
         objective: Maps embeddings, and the batch with ids into them, to the scalar to raise.
-        perturbation: Finds :math:`\Delta`.
+        perturbation: Finds :math:`\Delta`; without one there is no shift.
+        f: What maps the whole tables to final embeddings, if not just those that the batch reads
+            are wanted.
+        delta: :math:`\Delta`, if it is known.
 
     Returns:
-        Both sets of embeddings, with gradients to the tables, and the batch with ids into them.
+        Both sets of embeddings, with gradients to the tables.
     """
     with torch.enable_grad():
-        if perturbation.needs_objective:
+        if f is not None:
+            x, local = backbone.x, batch
+        elif perturbation is None or perturbation.needs_objective:
             x, f, local = backbone.local(batch)
         else:  # Noise of a given size is spread over the tables, not over the rows of the batch.
             x, f, local = Backbone.local(backbone, batch)
         z = f(x)
+    if perturbation is None:
+        return Shift(z, None, local, x, f, None)
     whole = all(a is b for a, b in zip(x[:2], backbone.x[:2]))
 
     def gradient(shift: Optional[Embeddings]) -> Embeddings:
         if backbone.linear:
-            moved = z if shift is None else Embeddings(*(
-                a + b for a, b in zip(z[:2], f(shift)[:2])))
+            moved = z if shift is None else _plus(z, f(shift))
         else:
-            moved = x if shift is None else Embeddings(*(
-                a + b for a, b in zip(x[:2], shift[:2])))
+            moved = x if shift is None else _plus(x, shift)
         with torch.enable_grad():
             point = [t.detach().clone().requires_grad_() for t in moved[:2]]
             found = Embeddings(*point) if backbone.linear else f(Embeddings(*point))
@@ -60,12 +94,13 @@ def shifted(
                 grads = torch.autograd.grad(z[:2], x[:2], grads, retain_graph=True)
         return Embeddings(*grads)
 
-    delta = perturbation.from_gradient(x, gradient, batch if whole else local)
+    if delta is None:
+        delta = perturbation.from_gradient(x, gradient, batch if whole else local)
     if not backbone.linear:
-        return z, f(Embeddings(*(t + d for t, d in zip(x[:2], delta[:2])))), local
+        return Shift(z, f(_plus(x, delta)), local, x, f, delta)
     with torch.no_grad():
         shift = f(delta)
-    return z, Embeddings(*(t + d for t, d in zip(z[:2], shift[:2]))), local
+    return Shift(z, _plus(z, shift), local, x, f, delta)
 
 
 @METHODS.register('apr')
@@ -134,7 +169,7 @@ class APR(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         if self.alpha == 0 or self.epoch < self.start:
             return super().forward(batch)
-        z, moved, local = shifted(self.backbone, batch, self._ranking_loss, self.perturbation)
+        z, moved, local, *_ = shifted(self.backbone, batch, self._ranking_loss, self.perturbation)
         loss = self._ranking_loss(moved, local)
         if not math.isinf(self.alpha):
             loss = self._ranking_loss(z, local) + self.alpha * loss

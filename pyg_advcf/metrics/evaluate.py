@@ -24,6 +24,7 @@ from pyg_advcf.interactions import (
     candidate_mask,
     degrees,
     held_out,
+    known_pairs,
     num_nodes,
     split_names,
 )
@@ -67,7 +68,7 @@ def _difference(a: Tensor, b: Tensor) -> Tensor:
 def _truth(data: HeteroData, split: str, protocol: str) -> tuple[Tensor, Tensor]:
     r"""Keys of the pairs that count, and of those that were trained or validated on."""
     num_users, num_items = num_nodes(data)
-    seen = [data[EDGE_TYPE].edge_index]
+    seen = [known_pairs(data)]
     if split != 'val' and 'val' in split_names(data):
         seen.append(data[EDGE_TYPE].val_edge_label_index)
     seen = _keys(torch.cat(seen, dim=1), num_items)
@@ -134,7 +135,8 @@ def evaluate(
     Averages are over the users with :math:`|T| \geq 1`. Ties go to the lower item id.
 
     **Candidates.** All items (of ``data['item'].candidate_mask``, if present), minus the user's
-    training items, minus, on test sets, the validation items and the items of *other* test sets.
+    training items (with those of the split ``outer``), minus, on test sets, the validation items
+    and the items of *other* test sets.
     Some published splits hold test pairs that also occur in training or validation. Under
     ``protocol='clean'`` such pairs are taken out of :math:`T` (as are non-candidates); under
     ``protocol='official'`` they are re-admitted to the candidates of test sets and count as

@@ -11,9 +11,12 @@ from pyg_advcf._checks import check_count, check_ids, check_name
 from pyg_advcf.interactions import (
     Batch,
     Embeddings,
+    as_graph,
     candidate_mask,
     interaction_graph,
+    known_pairs,
     num_nodes,
+    split_names,
     validate,
 )
 from pyg_advcf.nn.ranking import PairMask, rank
@@ -68,6 +71,9 @@ class Backbone(nn.Module):
         self.register_buffer('graph', interaction_graph(data), persistent=False)
         self.register_buffer('candidate_mask', candidate_mask(data),
                              persistent=False)
+        # What is not recommended: the graph's own pairs, or those of the split `outer` too.
+        self.register_buffer('known', as_graph(known_pairs(data), self.num_users, self.num_items)
+                             if 'outer' in split_names(data) else None, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -141,7 +147,8 @@ class Backbone(nn.Module):
             self.train(training)
         similarity = Dot() if similarity is None else similarity
         z = similarity.prepare(z)
-        seen = PairMask(*compressed(self.graph, False))
+        known = self.graph if self.known is None else self.known
+        seen = PairMask(*compressed(known, False))
         parts = [rank(z.user[chunk], z.item, k, seen(chunk), self.candidate_mask)
                  for chunk in user_ids.split(batch_size)]  # One empty part for no users.
         item, score = zip(*parts)

@@ -37,6 +37,8 @@ class Step:
         >>> step = Step(methods.BPR(MF(data, dim=8), data), lr=1e-2)
         >>> losses = [step(batch) for batch in InteractionLoader(data)]
     """
+    trains = 'Step'
+
     def __init__(
         self,
         method: Recommender,
@@ -44,17 +46,17 @@ class Step:
         optimizer: Optional[Callable[[list], Optimizer]] = None,
     ) -> None:
         check_positive('lr', lr)
-        if not isinstance(self, MinMaxStep) and isinstance(method, AdversarialRecommender) and (
-                method.adversary_parameters()):
+        if method.trained_by != self.trains and method.second_player():
             raise ValueError(f"'method' is {method.__class__.__name__}, whose second player would "
-                             f"stay as it was drawn; use MinMaxStep")
+                             f"stay as it was drawn; use {method.trained_by}")
         self.method = method
         self.parameters = self._main_parameters()
         self.optimizer = (_adam(self.parameters, lr) if optimizer is None
                           else optimizer(self.parameters))
 
     def _main_parameters(self) -> list[Tensor]:
-        return [p for p in self.method.parameters() if p.requires_grad]
+        theirs = {id(p) for p in self.method.second_player()}
+        return [p for p in self.method.parameters() if p.requires_grad and id(p) not in theirs]
 
     def on_epoch_start(self, epoch: int, loader: InteractionLoader,
                        progress: bool = False) -> dict[str, float]:
@@ -115,6 +117,8 @@ class MinMaxStep(Step):
         >>> [epoch for epoch in range(15) if step.due(epoch)]
         [2, 7, 12]
     """
+    trains = 'MinMaxStep'
+
     def __init__(
         self,
         method: AdversarialRecommender,
@@ -142,10 +146,6 @@ class MinMaxStep(Step):
         self.adversary_optimizer = _adam(self.adversary, adversary_lr) if self.adversary else None
         self.passes = 0
         self.spent = False
-
-    def _main_parameters(self) -> list[Tensor]:
-        theirs = {id(p) for p in self.adversary}
-        return [p for p in super()._main_parameters() if id(p) not in theirs]
 
     def due(self, epoch: int) -> bool:
         r"""Whether the adversary takes a pass before ``epoch``."""

@@ -55,5 +55,6 @@ class ColdStartSplit(BaseTransform):
         return data
 
     def __repr__(self) -> str:
-        return (f'ColdStartSplit(val={self.split.val}, test={self.split.test}, '
-                f'threshold={self.threshold}, seed={self.split.seed})')
+        ratio = self.split.ratio
+        return (f"ColdStartSplit(val={ratio['val']}, test={ratio['test']}, "
+                f"threshold={self.threshold}, seed={self.split.seed})")

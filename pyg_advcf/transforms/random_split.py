@@ -21,6 +21,7 @@ class RandomSplit(BaseTransform):
         per_user: ``True``: of each user's :math:`d` interactions, :math:`\lfloor r d \rfloor` per
             split, so every user keeps at least one. ``False``: of all interactions together.
         seed: Seed of the choice.
+        outer: Share held out as ``outer``, for :class:`~pyg_advcf.training.BilevelStep`.
 
     Raises:
         ValueError: If the ratios do not leave a training share, or a split would be empty or
@@ -41,13 +42,16 @@ class RandomSplit(BaseTransform):
         test: float = 0.,
         per_user: bool = True,
         seed: int = 0,
+        outer: float = 0.,
     ) -> None:
         check_positive('val', val, zero=True)
         check_positive('test', test, zero=True)
-        if val + test >= 1 or val + test == 0:
-            raise ValueError(f"'val' is {val} and 'test' is {test}, but their sum needs to be "
-                             f"above 0 and below 1")
-        self.val, self.test, self.per_user, self.seed = val, test, per_user, seed
+        check_positive('outer', outer, zero=True)
+        if not 0 < val + test + outer < 1:
+            raise ValueError(f"'val' is {val}, 'test' is {test} and 'outer' is {outer}, but their "
+                             f"sum needs to be above 0 and below 1")
+        self.ratio = {'val': val, 'test': test, 'outer': outer}
+        self.per_user, self.seed = per_user, seed
 
     def forward(self, data: HeteroData) -> HeteroData:
         validate(data)
@@ -66,13 +70,13 @@ class RandomSplit(BaseTransform):
             place = torch.arange(order.numel(), device=order.device)
             total = place.new_full((1, ), order.numel()).double()
         # The small term keeps 0.1 * 10 from falling below 1 by rounding.
-        num_val, num_test = ((r * total + 1e-9).floor() for r in (self.val, self.test))
-        is_val = place < num_val
-        is_test = ~is_val & (place < num_val + num_test)
-        held = {}
-        for name, ratio, chosen in (('val', self.val, is_val), ('test', self.test, is_test)):
+        held, taken = {}, torch.zeros_like(place)
+        for name, ratio in self.ratio.items():
             if ratio == 0:
                 continue
+            until = taken + (ratio * total + 1e-9).floor()
+            chosen = (place >= taken) & (place < until)
+            taken = until
             key = f'{name}_edge_label_index'
             if key in data[EDGE_TYPE]:
                 raise ValueError(f"'data' already has a split '{name}'; pass {name}=0 to keep it")
@@ -81,12 +85,12 @@ class RandomSplit(BaseTransform):
                 raise ValueError(f"{name}={ratio} holds out no interaction"
                                  f"{' of any user' if self.per_user else ''}; raise it"
                                  f"{' or pass per_user=False' if self.per_user else ''}")
-        keep = order[~(is_val | is_test)].sort()[0]
+        keep = order[place >= taken].sort()[0]
         data = keep_edges(data, keep)
         for key, pairs in held.items():
             data[EDGE_TYPE][key] = pairs
         return data
 
     def __repr__(self) -> str:
-        return (f'RandomSplit(val={self.val}, test={self.test}, per_user={self.per_user}, '
-                f'seed={self.seed})')
+        ratios = ', '.join(f'{name}={ratio}' for name, ratio in self.ratio.items())
+        return f'RandomSplit({ratios}, per_user={self.per_user}, seed={self.seed})'

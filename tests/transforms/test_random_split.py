@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from pyg_advcf import EDGE_TYPE, degrees, interaction_data
+from pyg_advcf import (
+    EDGE_TYPE,
+    MF,
+    InteractionLoader,
+    degrees,
+    evaluate,
+    interaction_data,
+    known_pairs,
+)
 from pyg_advcf.transforms import RandomSplit
 
 
@@ -65,4 +73,41 @@ def test_bad_data(toy, toy_factory):
         RandomSplit(val=0.3)(toy)
     with pytest.raises(ValueError, match='holds out no interaction of any user.*per_user=False'):
         RandomSplit(val=0.01)(toy_factory(held_out=False))
-    assert repr(RandomSplit()) == 'RandomSplit(val=0.1, test=0.0, per_user=True, seed=0)'
+    assert repr(RandomSplit()) == (
+        'RandomSplit(val=0.1, test=0.0, outer=0.0, per_user=True, seed=0)')
+
+
+def test_outer_pairs_are_known_but_not_in_the_graph(toy):
+    data = RandomSplit(val=0., outer=0.2, per_user=False, seed=1)(toy)
+    outer = pairs(data, 'outer_edge_label_index')
+    assert len(outer) == 40 and outer | pairs(data, 'edge_index') == pairs(toy, 'edge_index')
+    assert outer <= {tuple(p) for p in known_pairs(data).t().tolist()}
+    # No list holds them, and no draw of either level hits them.
+    model = MF(data, dim=4)
+    item = model.recommend(torch.arange(30), k=40).item
+    listed = {(u, i) for u, row in enumerate(item.tolist()) for i in row if i >= 0}
+    assert not outer & listed and not pairs(data, 'edge_index') & listed
+    assert len(listed) == 30 * 40 - 200
+    for split in (None, 'outer'):
+        loader = InteractionLoader(data, 16, 50, split=split)
+        assert loader.user.numel() == (160 if split is None else 40)
+        for batch in loader:
+            drawn = zip(batch.user.repeat_interleave(50).tolist(),
+                        batch.neg_item.view(-1).tolist())
+            assert not set(drawn) & pairs(toy, 'edge_index')
+            if split:
+                assert {*zip(batch.user.tolist(), batch.item.tolist())} <= outer
+    # Ranking is as if they were trained on.
+    ours, whole = (evaluate(model, d, k=5)['test_iid'] for d in (data, toy))
+    assert ours == whole
+
+
+def test_positives_of_any_held_out_split(toy):
+    loader = InteractionLoader(toy, 16, 50, split='val')
+    val = pairs(toy, 'val_edge_label_index')
+    for batch in loader:
+        drawn = {*zip(batch.user.repeat_interleave(50).tolist(), batch.neg_item.view(-1).tolist())}
+        assert not drawn & (val | pairs(toy, 'edge_index'))
+    assert "split='val'" in repr(loader)
+    with pytest.raises(ValueError, match="'split' is 'outer', which is not known"):
+        InteractionLoader(toy, 16, split='outer')

@@ -1,0 +1,268 @@
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from method_tools import BACKBONES, Curved, assert_equal, loss_and_grads
+
+from pyg_advcf import MF, BilevelStep, Embeddings, InteractionLoader, LightGCN, Step, methods
+from pyg_advcf.criteria import ViewInfoNCE
+from pyg_advcf.transforms import FastGradient, ProjectedGradient, RandomNoise, RandomSplit
+
+
+class Scaled(Curved):
+    r"""Not linear, and with a parameter besides the tables."""
+    def __init__(self, data, dim):
+        super().__init__(data, dim)
+        self.scale = torch.nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, graph=None, x=None):
+        z = super().forward(graph, x)
+        return Embeddings(self.scale * z.user, self.scale * z.item)
+
+
+BACKBONES = {**BACKBONES, 'scaled': lambda data: Scaled(data, dim=4)}
+
+
+def build(backbone, data, **kwargs):
+    torch.manual_seed(3)
+    kwargs = {'weighting': 'none', 'l2': 0., **kwargs}
+    return methods.ACCF(BACKBONES[backbone](data), data, **kwargs).double()
+
+
+def grown(method):
+    r"""With tables so large that gradients are too."""
+    with torch.no_grad():
+        for table in method.backbone.x[:2]:
+            table.normal_()
+    return method
+
+
+@pytest.fixture
+def data(toy):
+    return RandomSplit(val=0., outer=0.2, per_user=False)(toy)
+
+
+@pytest.fixture(params=[4, 64], ids=['few rows', 'all rows'])
+def batches(data, request):
+    r"""A training batch and one of held-out pairs."""
+    return [next(iter(InteractionLoader(data, request.param, seed=1, split=split)))
+            for split in (None, 'outer')]
+
+
+def plain_losses(method, z, batch):
+    pos = (z.user[batch.user] * z.item[batch.item]).sum(1)
+    neg = (z.user[batch.user] * z.item[batch.neg_item[:, 0]]).sum(1)
+    return F.softplus(neg - pos)
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_without_its_parts_it_is_bpr(data, batches, backbone):
+    batch, _ = batches
+    torch.manual_seed(3)
+    bpr = loss_and_grads(methods.BPR(BACKBONES[backbone](data), data, l2=0.).double(), batch)
+    off = build(backbone, data, adversarial_weight=0., contrast_weight=0.)
+    assert_equal(loss_and_grads(off, batch), bpr)
+    still = build(backbone, data, adversarial_weight=0.3, contrast_weight=0., epsilon=0.)
+    assert_equal(loss_and_grads(still, batch), [1.3 * t for t in bpr])
+    # Weights that are all equal change nothing either.
+    equal = build(backbone, data, adversarial_weight=0., contrast_weight=0., weighting='joint')
+    with torch.no_grad():
+        equal.criterion.network.hidden.weight.zero_()
+    loss = equal(batch)
+    grads = torch.autograd.grad(loss, list(equal.backbone.parameters()))
+    assert_equal((loss, *grads), bpr)
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize('norm', ['row', 'global'])
+@pytest.mark.parametrize('scope', ['batch', 'all'])
+def test_equals_the_formula(data, batches, backbone, norm, scope):
+    # No shortcut: whole tables, the perturbation through the public transform.
+    batch, _ = batches
+    method = build(backbone, data, adversarial_weight=0.3, contrast_weight=0.7, epsilon=0.4,
+                   norm=norm, weighting='joint', scope=scope, l2=0.01)
+    network = method.criterion.network
+    z = method.backbone()
+    delta = network(z, batch)
+    weight = delta / delta.detach().mean()
+
+    def weighted(x):
+        return (weight.detach() * plain_losses(method, method.backbone(x=x), batch)).mean()
+
+    shift = FastGradient(0.4, norm).delta(method.backbone.x, weighted)
+    moved = method.backbone(x=Embeddings(*(t + d for t, d in zip(method.backbone.x[:2], shift))))
+    losses = plain_losses(method, z, batch) + 0.3 * plain_losses(method, moved, batch)
+    x = method.backbone.x
+    rows = [x.user[batch.user], x.item[batch.item], x.item[batch.neg_item[:, 0]]]
+    expected = ((weight * losses).mean()
+                + 0.7 * ViewInfoNCE(0.5, scope)(z, moved, batch)
+                + 0.01 * sum(r.square().sum() for r in rows) / (2 * batch.user.numel()))
+    parameters = list(method.parameters())
+    loss = method(batch)
+    assert_equal((loss, *torch.autograd.grad(loss, parameters)),
+                 (expected, *torch.autograd.grad(expected, parameters)), 1e-10)
+
+
+def test_layers_are_contrasted(data, batches):
+    batch, _ = batches
+    method = build('lightgcn', data, adversarial_weight=0., contrast_weight=1., layer=1)
+    shift = method.views(batch).shift
+    z, moved = (method.backbone(x=x, return_layers=True).layers[1] for x in (
+        method.backbone.x, Embeddings(*(t + d for t, d in zip(method.backbone.x, shift.delta)))))
+    expected = ViewInfoNCE(0.5)(Embeddings(*z), Embeddings(*moved), batch)
+    ranking = plain_losses(method, method.backbone(), batch).mean()
+    assert torch.allclose(method(batch), ranking + expected, atol=1e-12)
+
+
+@pytest.mark.parametrize('perturbation', [RandomNoise(0.3), ProjectedGradient(0.3, steps=2)])
+def test_other_perturbations(data, batches, perturbation):
+    batch, _ = batches
+    method = build('lightgcn', data, perturbation=perturbation, weighting='joint')
+    views = method.views(batch)
+    assert all((t.norm(dim=1) < 0.3 + 1e-12).all() for t in views.delta[:2])
+    assert views.shift.moved.user.shape == views.shift.z.user.shape
+    assert method.loss(views).isfinite()
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize('adversarial_weight', [0., 0.3])
+def test_hypergradient_equals_finite_differences(data, batches, backbone, adversarial_weight):
+    batch, outer = batches
+    method = grown(build(backbone, data, adversarial_weight=adversarial_weight, epsilon=0.2,
+                         contrast_weight=0.1, weighting='bilevel'))
+    lr, network = 3., method.criterion.network
+    step = BilevelStep(method, InteractionLoader(data, split='outer'), lookahead_lr=lr)
+    views = method.views(batch, outer)
+    grads = step.upper_gradient(views, batch, outer)
+
+    lower = [p for p in method.parameters() if id(p) not in {id(q) for q in network.parameters()}]
+    features = Embeddings(*(t.detach() for t in method.backbone()[:2]))
+    delta = Embeddings(*(t.clone() for t in views.delta[:2])) if views.delta else None
+    before = [p.detach().clone() for p in lower]
+
+    def outer_loss_ahead():
+        r"""By hand: weights, one SGD step on the tables, the plain loss of the held-out pairs."""
+        weight = network(features, batch)
+        weight = (weight / weight.mean()).detach()
+        fresh = method.views(batch, outer, delta)
+        inner = (weight * method.instance_losses(fresh)).mean()
+        moves = torch.autograd.grad(inner, lower, allow_unused=True)
+        with torch.no_grad():
+            for p, g in zip(lower, moves):
+                p -= lr * (0. if g is None else g)
+            value = plain_losses(method, method.backbone(), outer).mean()
+            for p, old in zip(lower, before):
+                p.copy_(old)
+        return float(value)
+
+    size = 1e-5
+    for p, grad in zip(network.parameters(), grads):
+        for index in ((0, 0), (0, 3), (p.size(0) - 1, p.size(1) - 1)):
+            values = []
+            for sign in (1, -1):
+                with torch.no_grad():
+                    p[index] += sign * size
+                values.append(outer_loss_ahead())
+                with torch.no_grad():
+                    p[index] -= sign * size
+            assert float(grad[index]) == pytest.approx((values[0] - values[1]) / (2 * size),
+                                                       abs=1e-8)
+    assert all(float(g.abs().max()) > 2e-5 for g in grads)
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_slopes_are_inner_products(data, batches, backbone):
+    batch, outer = batches
+    method = grown(build(backbone, data, adversarial_weight=0.3, epsilon=0.2,
+                         weighting='bilevel'))
+    lower = [p for p in method.backbone.parameters()]
+
+    def gradient(loss):
+        found = torch.autograd.grad(loss, lower, retain_graph=True, allow_unused=True)
+        return torch.cat([torch.zeros_like(p).view(-1) if g is None else g.reshape(-1)
+                          for g, p in zip(found, lower)])
+
+    views = method.views(batch, outer)
+    losses = method.instance_losses(views)
+    each = torch.stack([gradient(v) for v in losses])
+    weight = method.weights(views).detach()
+    ahead = torch.cat([p.detach().view(-1) for p in lower]) - 0.7 * (weight @ each) / len(weight)
+    before = [p.detach().clone() for p in lower]
+    with torch.no_grad():
+        for p, t in zip(lower, ahead.split([p.numel() for p in lower])):
+            p.copy_(t.view(p.shape))
+    v = gradient(plain_losses(method, method.backbone(), outer).mean())
+    with torch.no_grad():
+        for p, t in zip(lower, before):
+            p.copy_(t)
+    views = method.views(batch, outer)
+    _, slope = method.hypergradient(views, batch, outer, lr=0.7)
+    assert torch.allclose(slope, -0.7 * (each @ v) / len(weight), atol=1e-12)
+    # The memory-light way agrees but for the curvature of the losses, and nothing moves for lr 0.
+    _, rough = method.hypergradient(views, batch, outer, lr=0.7, finite_difference=True)
+    assert torch.allclose(rough, slope, atol=1e-5 * float(slope.abs().max()))
+    assert method.hypergradient(views, batch, outer, lr=0.)[1].eq(0).all()
+
+
+def test_linear_shortcut_equals_the_general_path(data, batches):
+    batch, outer = batches
+    for backbone, weight in itertools.product(('mf', 'lightgcn'), (0., 0.3)):
+        method = grown(build(backbone, data, adversarial_weight=weight, weighting='bilevel'))
+        results = []
+        for linear in (True, False):
+            method.backbone.linear = linear
+            views = method.views(batch, outer)
+            value, slope = method.hypergradient(views, batch, outer, 0.7)
+            loss = method.loss(views)
+            results.append((value, slope, loss, *torch.autograd.grad(
+                loss, list(method.backbone.parameters()))))
+        assert_equal(*results)
+
+
+def test_equal_gradients_have_equal_slopes():
+    # One interaction, repeated: training and held-out batches are the same.
+    from pyg_advcf import Batch, interaction_data
+    data = interaction_data(torch.tensor([[0, 1], [0, 1]]), 2, 3, outer=torch.tensor([[0], [2]]))
+    batch = Batch(*(torch.tensor(t) for t in ([0, 0, 0], [0, 0, 0], [[1], [1], [1]], [0, 0, 0])))
+    method = build('lightgcn', data, weighting='bilevel')
+    views = method.views(batch, batch)
+    _, slope = method.hypergradient(views, batch, batch, lr=0.1)
+    assert torch.allclose(slope, slope[:1].expand(3)) and slope[0] < 0
+
+
+@pytest.mark.parametrize('mode', ['unrolled', 'finite_difference', 'alternating'])
+@pytest.mark.parametrize('backbone', ['lightgcn', 'scaled'])
+def test_no_level_touches_the_gradients_of_the_other(data, batches, mode, backbone):
+    batch, outer = batches
+    method = build(backbone, data, weighting='bilevel')
+    step = BilevelStep(method, InteractionLoader(data, split='outer'), mode=mode)
+    grads = step.upper_gradient(method.views(batch, outer), batch, outer)
+    assert all(p.grad is None for p in method.parameters())
+    assert all(g.isfinite().all() and g.abs().sum() > 0 for g in grads)
+    before = [p.detach().clone() for p in method.parameters()]
+    step(batch)
+    network = {id(p) for p in method.upper_parameters()}
+    for p, old in zip(method.parameters(), before):
+        assert (p.grad is None) == (id(p) in network) and not torch.equal(p, old)
+
+
+def test_bad_arguments(data):
+    for kwargs, message in (
+            (dict(weighting='bilevl'), "Did you mean 'bilevel'"),
+            (dict(adversarial_weight=-1), "'adversarial_weight' is -1"),
+            (dict(contrast_weight=math.nan), "'contrast_weight' is nan"),
+            (dict(temperature=0.), "'temperature' is 0"), (dict(epsilon=-1.), "'epsilon' is -1"),
+            (dict(layer=3), "'layer' is 3, but the backbone has 2")):
+        with pytest.raises(ValueError, match=message):
+            build('lightgcn', data, **kwargs)
+    with pytest.raises(ValueError, match='noise is added|use LightGCN'):
+        build('mf', data, layer=1)
+    with pytest.raises(ValueError, match='use BilevelStep'):
+        Step(build('mf', data, weighting='bilevel'))
+    shared = InteractionLoader(data, 8, negatives='in_batch')
+    with pytest.raises(ValueError, match="give both loaders one 'num_neg'"):
+        method = build('mf', data, weighting='bilevel')
+        method.views(next(iter(shared)), next(iter(shared)))
+    assert isinstance(method.backbone, MF) and LightGCN

@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from pyg_advcf import BilevelStep, InteractionLoader, LightGCN, MinMaxStep, Step, fit, methods
+from pyg_advcf.criteria import anchored_weights
+from pyg_advcf.training.bilevel import MODES
+from pyg_advcf.transforms import RandomSplit
+
+
+@pytest.fixture
+def data(toy):
+    return RandomSplit(val=0., outer=0.2, per_user=False)(toy)
+
+
+def build(data, **kwargs):
+    torch.manual_seed(3)
+    method = methods.ACCF(LightGCN(data, dim=4, num_layers=2), data, weighting='bilevel')
+    return BilevelStep(method, InteractionLoader(data, 16, seed=5, split='outer'), **kwargs)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_a_resumed_run_ends_as_an_unbroken_one(data, tmp_path, mode):
+    ends = []
+    for stops in ([6], [3, 6]):
+        for stop in stops:
+            step = build(data, mode=mode, every=3, lr=0.02, upper_lr=0.02)
+            fit(step, InteractionLoader(data, 32), epochs=stop, evaluate_every=3, progress=False,
+                checkpoint=tmp_path / f'{len(stops)}.pt', resume=True)
+        ends.append(step.method.state_dict())
+    for a, b in zip(ends[0].values(), ends[1].values()):
+        assert torch.equal(a, b)
+
+
+def test_every_and_the_end_of_the_held_out_pairs(data):
+    step = build(data, every=2)
+    batch = next(iter(InteractionLoader(data, 32)))
+    moved = []
+    for _ in range(10):  # 40 held-out pairs in batches of 16: begun anew after three.
+        before = [p.detach().clone() for p in step.upper]
+        step(batch)
+        moved.append(not all(map(torch.equal, before, step.upper)))
+    assert moved == [True, False] * 5
+
+
+def test_the_upper_level_lowers_the_held_out_loss(data):
+    # The same two batches over and over: the weights must come to lower the loss one step ahead.
+    step = build(data, upper_lr=0.05, lookahead_lr=50.)
+    batch, outer = (next(iter(InteractionLoader(data, 64, split=s))) for s in (None, 'outer'))
+    values = []
+    for _ in range(30):
+        views = step.method.views(batch, outer)
+        values.append(float(step.method.hypergradient(views, batch, outer, 50.)[0]))
+        for p, g in zip(step.upper, step.upper_gradient(views, batch, outer)):
+            p.grad = g
+        step.upper_optimizer.step()
+    assert values[-1] < values[0] - 1e-4
+
+
+@pytest.mark.parametrize('prefer, sign', [('easy', -1.), ('hard', 1.)])
+def test_anchored_weights_reach_their_softmax(prefer, sign):
+    losses = torch.tensor([0.1, 0.7, 1.5, 0.4], dtype=torch.float64)
+    free = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([free], max_iter=200, tolerance_grad=1e-12,
+                                  tolerance_change=1e-14, line_search_fn='strong_wolfe')
+
+    def closure():
+        optimizer.zero_grad()
+        loss = anchored_weights(free.exp(), losses, anchor=0.5, prefer=prefer)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    expected = torch.softmax(sign * losses / 0.5, dim=0)
+    assert torch.allclose(free.detach().softmax(0), expected, atol=1e-6)
+
+
+def test_bad_arguments(data):
+    method = build(data).method
+    with pytest.raises(ValueError, match='RandomSplit'):
+        BilevelStep(method, InteractionLoader(data))
+    with pytest.raises(ValueError, match="Did you mean 'unrolled'"):
+        build(data, mode='unroled')
+    for key in ('every', 'upper_lr', 'anchor'):
+        with pytest.raises(ValueError, match=f"'{key}' is"):
+            build(data, **{key: 0})
+    plain = methods.ACCF(LightGCN(data, dim=4), data, weighting='none')
+    with pytest.raises(ValueError, match="'inner' is ACCF, which learns no weights"):
+        BilevelStep(plain, InteractionLoader(data, split='outer'))
+    Step(plain)
+    with pytest.raises(ValueError, match="'method' is ACCF, which has no second player"):
+        MinMaxStep(method)
+    with pytest.raises(ValueError, match="'prefer' is 'soft'"):
+        anchored_weights(torch.ones(2), torch.ones(2), prefer='soft')
