@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_name, check_positive
-from pyg_advcf.criteria.infonce import chunked_cross_entropy
 from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.ops.cross_entropy import product_cross_entropy
 
 
 def first_occurrence(ids: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class ViewInfoNCE(nn.Module):
         self,
         temperature: float = 0.2,
         scope: str = 'batch',
-        chunk_size: int = 2048,
+        chunk_size: int = 256,
     ) -> None:
         super().__init__()
         self.temperature = check_positive('temperature', temperature)
@@ -84,15 +84,21 @@ class ViewInfoNCE(nn.Module):
             z, other = z.float(), other.float()
         first = first_occurrence(ids)
         once = first == torch.arange(ids.numel(), device=ids.device)
+        bias = None
+        if ids.device.type == 'cpu' and not torch.compiler.is_compiling():
+            ids, target = ids[once], (once.cumsum(0) - 1)[first[once]]
+            share = z.new_full((ids.numel(), ), 1. / ids.numel())
+        else:
+            # Counting the nodes would stop the queue. Repeated ones stay, as rows of weight 0, and
+            # as columns that nobody sees.
+            target, share = first, once.to(z.dtype) / once.sum()
+            bias = torch.zeros_like(share).masked_fill(~once, float('-inf'))
         a = F.normalize(F.embedding(ids, z), dim=-1) / self.temperature
         if self.scope == 'all':
             b, target, bias = F.normalize(other, dim=-1), ids, None
         else:
-            # Repeated nodes stay as rows of weight 0, and as columns that nobody sees.
-            b, target = F.normalize(F.embedding(ids, other), dim=-1), first
-            bias = torch.zeros_like(a[:, 0]).masked_fill(~once, float('-inf')).detach()
-        loss = chunked_cross_entropy(a, b, target, self.chunk_size, bias)
-        return (loss * once).sum() / once.sum()
+            b = F.normalize(F.embedding(ids, other), dim=-1)
+        return product_cross_entropy(a, b, target, share, bias, self.chunk_size)
 
     def extra_repr(self) -> str:
         return f"temperature={self.temperature}, scope='{self.scope}'"

@@ -1,4 +1,5 @@
 r"""Perturbations of embedding tables: at random, and by the gradient of an objective."""
+import math
 from collections.abc import Callable, Sequence
 from typing import Optional
 
@@ -42,12 +43,26 @@ def scaled(direction: Embeddings, epsilon: float, norm: str) -> Embeddings:
     if norm == 'global':
         scale = global_scale(direction[:2], epsilon)
         return Embeddings(*(t * scale for t in direction[:2]))
-    rows = []
-    for t in direction[:2]:
-        # Far neighbours have gradients whose squares underflow: largest entry first, then length.
-        t = t / t.abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(t.dtype).tiny)
-        rows.append(epsilon * F.normalize(t, dim=-1, eps=torch.finfo(t.dtype).tiny))
-    return Embeddings(*rows)
+    return Embeddings(*(_rows_of_length(t, epsilon) for t in direction[:2]))
+
+
+def _safe_rows_of_length(t: Tensor, epsilon: float) -> Tensor:
+    tiny = torch.finfo(t.dtype).tiny
+    t = t / t.abs().amax(dim=-1, keepdim=True).clamp(min=tiny)
+    return epsilon * F.normalize(t, dim=-1, eps=tiny)
+
+
+def _rows_of_length(t: Tensor, epsilon: float) -> Tensor:
+    r"""Far neighbours have gradients whose squares underflow: these need a second look."""
+    if t.device.type != 'cpu' or torch.compiler.is_compiling():
+        return _safe_rows_of_length(t, epsilon)
+    length = torch.linalg.vector_norm(t, dim=-1, keepdim=True)
+    short = length <= 1e4 * math.sqrt(torch.finfo(t.dtype).tiny)
+    out = t * torch.where(short, 0., epsilon / length)
+    again = short.view(-1).nonzero().view(-1)
+    if again.numel() > 0:
+        out[again] = _safe_rows_of_length(t[again], epsilon)
+    return out
 
 
 def _inside(delta: Embeddings, epsilon: float, norm: str) -> Embeddings:
@@ -152,13 +167,12 @@ class Perturbation(BaseTransform):
             raise ValueError("'restrict_to_batch' is True, but there is no 'batch': pass the batch "
                              "whose rows may move")
         with torch.no_grad():
-            zero = Embeddings(*(torch.zeros_like(t) for t in x[:2]))
-            delta = self._shift(zero, gradient, batch if self.restrict_to_batch else None)
+            delta = self._shift(x, gradient, batch if self.restrict_to_batch else None)
             return Embeddings(*(t.detach() for t in delta[:2]))
 
     needs_objective = True
 
-    def _shift(self, zero: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
+    def _shift(self, x: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
         raise NotImplementedError
 
     def forward(self, data: HeteroData) -> HeteroData:
@@ -195,8 +209,8 @@ class RandomNoise(Perturbation):
     ) -> None:
         super().__init__(epsilon, norm, None, restrict_to_batch)
 
-    def _shift(self, zero: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
-        direction = Embeddings(*(torch.randn_like(t) for t in zero[:2]))
+    def _shift(self, x: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
+        direction = Embeddings(*(torch.randn_like(t) for t in x[:2]))
         return scaled(direction if batch is None else _only(direction, batch), self.epsilon,
                       self.norm)
 
@@ -225,7 +239,7 @@ class FastGradient(Perturbation):
         tensor([[-0.3536, -0.3536],
                 [ 0.0000,  0.0000]])
     """
-    def _shift(self, zero: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
+    def _shift(self, x: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
         direction = gradient(None)
         return scaled(direction if batch is None else _only(direction, batch), self.epsilon,
                       self.norm)
@@ -266,8 +280,8 @@ class ProjectedGradient(Perturbation):
         self.step_size = (2.5 * epsilon / steps if step_size is None
                           else check_positive('step_size', step_size, zero=True))
 
-    def _shift(self, zero: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
-        delta = zero
+    def _shift(self, x: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
+        delta = Embeddings(*(torch.zeros_like(t) for t in x[:2]))
         for turn in range(self.steps):
             direction = gradient(delta if turn > 0 else None)
             step = scaled(direction if batch is None else _only(direction, batch), self.step_size,

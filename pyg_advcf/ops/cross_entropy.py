@@ -1,0 +1,77 @@
+r"""Cross entropy of the products of two sets of rows, gradients along with the loss."""
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class _ProductCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, b, target, weight, bias, chunk_size):
+        loss = a.new_zeros(())
+        grad_a = torch.empty_like(a) if ctx.needs_input_grad[0] else None
+        grad_b = torch.zeros_like(b) if ctx.needs_input_grad[1] else None
+        for start in range(0, a.size(0), chunk_size):
+            rows = slice(start, start + chunk_size)
+            left, column, share = a[rows], target[rows].unsqueeze(1), weight[rows]
+            scores = left @ b.t() if bias is None else torch.addmm(bias, left, b.t())
+            scores -= scores.amax(1, keepdim=True)
+            own = scores.gather(1, column).squeeze(1)
+            total = scores.exp_().sum(1)
+            loss += ((total.log() - own) * share).sum()
+            if grad_a is None and grad_b is None:
+                continue
+            # From here on `scores` holds the gradient of the scores.
+            scores *= (share / total).unsqueeze(1)
+            scores.scatter_add_(1, column, -share.unsqueeze(1))
+            if grad_a is not None:
+                torch.mm(scores, b, out=grad_a[rows])
+            if grad_b is not None:
+                grad_b.addmm_(scores.t(), left)
+        ctx.save_for_backward(grad_a, grad_b, a, b, target, weight, bias)
+        return loss
+
+    @staticmethod
+    def backward(ctx, grad):
+        *found, a, b, target, weight, bias = ctx.saved_tensors
+        if not torch.is_grad_enabled():
+            found = [None if g is None else grad * g for g in found]
+        else:
+            # The gradient will be differentiated itself: the same out of what can be.
+            scores = a @ b.t() if bias is None else torch.addmm(bias, a, b.t())
+            own = F.one_hot(target, b.size(0)).to(a.dtype)
+            scores = grad * weight.unsqueeze(1) * (scores.softmax(1) - own)
+            found = [scores @ b, scores.t() @ a]
+        return (*found, None, None, None, None)
+
+
+def product_cross_entropy(
+    a: Tensor,
+    b: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    bias: Optional[Tensor] = None,
+    chunk_size: int = 256,
+) -> Tensor:
+    r"""Weighted sum of the cross entropies of the scores ``a @ b.t() + bias``.
+
+    Scores are made once, a chunk of rows at a time, and turned into gradients while they are in the
+    cache; so neither scores nor probabilities are kept or made again for the backward pass. (Where
+    the gradient is differentiated itself, all of them are made at once.)
+
+    Args:
+        a: ``[n, D]``.
+        b: ``[M, D]``.
+        target: The right column of each row, ``[n]``.
+        weight: Weights of the rows, ``[n]``, without gradient.
+        bias: Added to the columns, ``[M]``, without gradient; :math:`-\infty` leaves one out, but
+            never a target.
+        chunk_size: Rows at once: memory is ``chunk_size * M``.
+
+    Example:
+        >>> product_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, 1]),
+        ...                       torch.ones(2))  # 2 ln 4
+        tensor(2.7726)
+    """
+    return _ProductCrossEntropy.apply(a, b, target, weight, bias, chunk_size)
