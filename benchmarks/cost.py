@@ -70,8 +70,8 @@ def main():
     parser.add_argument('--steps', type=int, default=10, help='in a block')
     parser.add_argument('--blocks', type=int, default=25)
     parser.add_argument('--method', nargs='+', default=[*METHODS, 'sam'],
-                        help='accf is without the outer update; accf-unrolled, accf-unrolled/4 (every '
-                        'fourth step), accf-finite_difference, accf-alternating with it')
+                        help='accf is without the outer update; accf-unrolled, accf-unrolled/4 '
+                        '(every fourth step), accf-finite_difference, accf-alternating with it')
     parser.add_argument('--threads', type=int)
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()

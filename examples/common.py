@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -59,26 +59,31 @@ def both_protocols(method, data, **kwargs) -> dict[str, dict[str, float]]:
 
 
 def train(args, name: str, seed: int, data, step, loader, epochs: int,
-          select_from: int = 0) -> dict:
-    r"""Trains with early stopping on validation; returns the record of the run."""
+          select_from: int = 0, monitor: str = 'recall@20', metrics=('recall', 'ndcg', 'hr'),
+          track=None) -> dict:
+    r"""Trains with early stopping on validation; returns the record of the run.
+
+    ``track()`` returns further figures to record with ``--curves``.
+    """
     method = step.method
 
     def curves():
         # Recorded at every evaluation for the learning curves; nothing is chosen by them.
-        return {f'{split}/{metric}': value
-                for split, values in both_protocols(method, data,
-                                                    metrics=('recall', 'ndcg')).items()
-                for metric, value in values.items()}
+        values = both_protocols(method, data, metrics=('recall', 'ndcg'),
+                                k=int(monitor.partition('@')[2]))
+        return {**(track() if track else {}),
+                **{f'{split}/{metric}': value for split, found in values.items()
+                   for metric, value in found.items()}}
 
-    history = fit(step, loader, epochs=epochs, monitor='recall@20', patience=args.patience,
+    history = fit(step, loader, epochs=epochs, monitor=monitor, patience=args.patience,
                   select_from=select_from,
                   track=curves if args.curves else None,
                   progress=sys.stderr.isatty() or args.verbose)
     record = {
         'dataset': args.dataset, 'backbone': args.backbone, 'method': name, 'seed': seed,
         'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
-        'valid': {'recall@20': history.best_value},
-        'test': both_protocols(method, data, k=getattr(args, 'k', 20)),
+        'valid': {monitor: history.best_value},
+        'test': both_protocols(method, data, k=getattr(args, 'k', 20), metrics=metrics),
         'train_seconds_per_epoch': history.seconds_per_epoch,
     }
     passes = [r for r in history.epochs if 'adversary_loss' in r]
@@ -87,24 +92,36 @@ def train(args, name: str, seed: int, data, step, loader, epochs: int,
             'passes': len(passes), 'kl_uniform_p': passes[-1]['kl_uniform_p'],
             'seconds_per_pass': sum(r['adversary_seconds'] for r in passes) / len(passes)}
     if args.curves:
-        record['curves'] = {key: [round(r[key], 5) for r in history.evaluated]
-                            for key in history.evaluated[0] if key == 'epoch' or '@' in key}
+        record['curves'] = {key: [_rounded(r[key]) for r in history.evaluated]
+                            for key in history.evaluated[0]
+                            if key not in ('evaluated', 'loss', 'seconds')
+                            and all(key in r for r in history.evaluated)}
     return record
 
 
-def run_all(args, data, run: Callable, after: Callable = lambda record, method: None) -> list[dict]:
-    r"""``run(args, name, seed, data) -> (record, method)`` for all seeds and methods."""
-    results = []
+def _rounded(value):
+    return [_rounded(v) for v in value] if isinstance(value, list) else round(value, 5)
+
+
+def run_all(args, data, run: Callable, after: Callable = lambda record, method: None,
+            earlier: Sequence[dict] = ()) -> list[dict]:
+    r"""``run(args, name, seed, data) -> (record, method)`` for all seeds and methods.
+
+    What comes back, and into the JSON, are the ``earlier`` records and these.
+    """
+    results = list(earlier)
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         for name in args.method:
             record, method = run(args, name, seed, data)
             results.append(record)
             if args.json:
                 write_json(args.json, results)
-            test = ', '.join(f"{split} {values['recall@20']:.4f}/{values['ndcg@20']:.4f}"
+            (monitor, value), = record['valid'].items()
+            k = monitor.partition('@')[2]
+            test = ', '.join(f"{split} {values[f'recall@{k}']:.4f}/{values[f'ndcg@{k}']:.4f}"
                              for split, values in record['test'].items())
             print(f"{name} seed {seed}: best epoch {record['best_epoch']} of {record['epochs']}, "
-                  f"validation recall@20 {record['valid']['recall@20']:.4f}; {test}", flush=True)
+                  f"validation {monitor} {value:.4f}; {test}", flush=True)
             after(record, method)
     print()
     return results

@@ -1,5 +1,6 @@
 r"""What a trained method has learned, as figures and plots."""
 from pyg_advcf.diagnostics.hardness import HardnessReport, hardness_report, plot_hardness
+from pyg_advcf.diagnostics.instance_weights import weight_report
 from pyg_advcf.diagnostics.landscape import (
     Landscape,
     loss_landscape,
@@ -9,4 +10,4 @@ from pyg_advcf.diagnostics.landscape import (
 from pyg_advcf.diagnostics.worst_case import worst_case
 
 __all__ = ['HardnessReport', 'Landscape', 'hardness_report', 'loss_landscape', 'plot_hardness',
-           'plot_landscape', 'sharpness', 'worst_case']
+           'plot_landscape', 'sharpness', 'weight_report', 'worst_case']

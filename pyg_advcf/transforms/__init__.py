@@ -10,6 +10,8 @@ from pyg_advcf.transforms.perturb import (
 )
 from pyg_advcf.transforms.popularity_shift import PopularityShiftSplit
 from pyg_advcf.transforms.random_split import RandomSplit
+from pyg_advcf.transforms.sample_users import SampleUsers
 
 __all__ = ['AddInteractionNoise', 'ColdStartSplit', 'FastGradient', 'KCore', 'Perturbation',
-           'PopularityShiftSplit', 'ProjectedGradient', 'RandomNoise', 'RandomSplit']
+           'PopularityShiftSplit', 'ProjectedGradient', 'RandomNoise', 'RandomSplit',
+           'SampleUsers']
