@@ -12,7 +12,7 @@ once as there are cores; runs that are done are not repeated.
     python benchmarks/sharpcf.py --search benchmarks/results/ml-1m_mf_sharpcf_search.json \
         --first-seed 3 --seeds 2
 
-adds two seeds with the settings that an earlier search chose; the paired tests are then over these.
+adds two seeds with the settings that an earlier search chose, and paired tests over these.
 """
 import argparse
 import hashlib
@@ -103,7 +103,7 @@ def main():
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    results = args.out / 'ml-1m_mf_sharpcf.json'
+    results, tests = (args.out / f'ml-1m_mf_sharpcf{name}.json' for name in ('', '_paired'))
 
     with ThreadPoolExecutor(args.jobs) as pool:
         if args.search:
@@ -111,19 +111,20 @@ def main():
                     if row['chosen']}
             seeds = range(args.first_seed, args.first_seed + args.seeds)
             records = [r for r in json.loads(results.read_text()) if r['seed'] not in seeds]
+            tested = [r for r in json.loads(tests.read_text()) if r['seeds'] != list(seeds)]
         else:
             best, records = search_all(args.work, args.data_dir, args.out, pool)
-            seeds = range(1, args.seeds)
+            seeds, tested = range(1, args.seeds), []
         futures = [pool.submit(run, args.work, args.data_dir, m, best[m], seed, 1)
                    for seed in seeds for m in SPACES]
         records += [r for f in tqdm(futures, desc='seeds') for r in f.result()]
     names = list(SPACES)
     records.sort(key=lambda r: (names.index(r['method']), r['seed']))
     pairs = [(a, b) for i, b in enumerate(names) for a in names[i + 1:]]
-    (args.out / 'ml-1m_mf_sharpcf_paired.json').write_text('[\n' + ',\n'.join(
-        json.dumps({'method': a, 'against': b, 'metric': metric,
-                    **paired(args.work / 'per_user', a, b, metric, seeds)})
-        for a, b in pairs for metric in METRICS) + '\n]\n')
+    tested += [{'method': a, 'against': b, 'metric': metric,
+                **paired(args.work / 'per_user', a, b, metric, seeds)}
+               for a, b in pairs for metric in METRICS]
+    tests.write_text('[\n' + ',\n'.join(map(json.dumps, tested)) + '\n]\n')
     results.write_text('[\n' + ',\n'.join(map(json.dumps, records)) + '\n]\n')
 
 

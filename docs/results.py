@@ -16,7 +16,16 @@ HERE = Path(__file__).parent
 RESULTS = HERE.parent / 'benchmarks' / 'results'
 PAGES = HERE / 'results'
 NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE', 'uniform': 'control',
-         'apr': 'APR', 'sharpcf': 'SharpCF', 'sam': 'SAM'}
+         'apr': 'APR', 'sharpcf': 'SharpCF', 'sam': 'SAM', 'lightgcn': 'LightGCN',
+         'simgcl': 'SimGCL', 'xsimgcl': 'XSimGCL', 'accf': 'ACCF'}
+PARTS = {
+    'no-views': 'no adversarial view (BPR+G+W)', 'no-weights': 'no weights (BPR+G+C)',
+    'no-contrast': 'no contrast', 'no-adversarial-loss': 'no loss on the perturbed view',
+    'random': 'random shift of the same length', 'joint': 'weights learned jointly',
+    'finite-difference': 'hypergradient by finite differences',
+    'alternating-easy': 'alternating, easy triplets preferred',
+    'alternating-hard': 'alternating, hard triplets preferred',
+    'global': 'one norm over both tables', 'pgd': 'three projected steps'}
 # Independent figures: the official code's protocol restated with independent negatives (means over
 # 10 seeds on Coat, one run on Yahoo!R3), and what was published (one seed each).
 REFERENCE = {
@@ -218,14 +227,19 @@ def write_sharpcf() -> None:
         best = [r['best_epoch'] + 1 for r in records]
         table.append(f"| {NAMES[method]} | {' | '.join(row)} | {min(best)} to {max(best)} "
                      f"| {mean([r['sharpness'] for r in records])} |")
-    gains = ['| | against | ' + ' | '.join(metrics) + ' |', '|' + '---|' * (len(metrics) + 2)]
-    for a, b in dict.fromkeys((row['method'], row['against']) for row in paired):
+    gains = ['| | against | seeds | ' + ' | '.join(metrics) + ' |',
+             '|' + '---|' * (len(metrics) + 3)]
+    for a, b, seeds in dict.fromkeys((r['method'], r['against'], tuple(r['seeds']))
+                                     for r in sorted(paired, key=lambda r: (
+                                         list(NAMES).index(r['method']), r['against']))):
         cells = []
         for metric in metrics:
-            row, = (r for r in paired if (r['method'], r['against'], r['metric']) == (a, b, metric))
-            base = np.mean([r['test']['test'][metric] for r in runs[b]])
+            row, = (r for r in paired if (r['method'], r['against'], r['metric'],
+                                          tuple(r['seeds'])) == (a, b, metric, seeds))
+            base = np.mean([r['test']['test'][metric] for r in runs[b] if r['seed'] in seeds])
             cells.append(f"{row['difference'] / base:+.1%} (p {row['p']:.1g})")
-        gains.append(f"| {NAMES[a]} | {NAMES[b]} | {' | '.join(cells)} |")
+        gains.append(f"| {NAMES[a]} | {NAMES[b]} | {', '.join(map(str, seeds))} "
+                     f"| {' | '.join(cells)} |")
     tried = ['| method | setting | validation R@20 | best epoch | test R@20 |',
              '|---|---|---|---|---|']
     for r in search:
@@ -264,6 +278,104 @@ def write_sharpcf() -> None:
         name: '\n'.join(lines) for name, lines in (
             ('table', table), ('gains', gains), ('search', tried), ('tail', tail),
             ('cost', cost))})
+
+
+def percent(values: list[float]) -> str:
+    mean, half = interval([100 * v for v in values])
+    return f'{mean:.3f}' if half != half else f'{mean:.3f} ± {half:.3f}'
+
+
+def write_accf() -> None:
+    metrics = ['precision@10', 'recall@10', 'map@10', 'ndcg@10']
+    head = '| ' + ' | '.join(metrics)
+
+    def rows(records: list[dict], first: str) -> list[str]:
+        lines = [f'| {first} {head} | validation ndcg@10 | best epoch |',
+                 '|' + '---|' * (len(metrics) + 3)]
+        for method in dict.fromkeys(r['method'] for r in records):
+            runs = [r for r in records if r['method'] == method]
+            name = NAMES.get(method) or PARTS[method.partition(':')[2]]
+            best = sorted(r['best_epoch'] + 1 for r in runs)
+            cells = [percent([r['test']['test'][m] for r in runs]) for m in metrics]
+            cells.append(percent([r['valid']['ndcg@10'] for r in runs]))
+            lines.append(f"| {name} | {' | '.join(cells)} | {', '.join(map(str, best))} |")
+        return lines
+
+    pet, search = load('amazon_pet_accf.json'), load('amazon_pet_accf_search.json')
+    ablation, noise = load('amazon_pet_accf_ablation.json'), load('amazon_pet_accf_noise.json')
+    cold, yelp = load('amazon_pet_accf_cold.json'), load('yelp2018_accf_reduced.json')
+    first = [r for r in pet if r['seed'] == 0]
+    full = next(r for r in first if r['method'] == 'accf')
+
+    levels = sorted({r['noise'] for r in noise})
+    noisy = ['| method | ' + ' | '.join(f'{level:.0%}' for level in (0, *levels)) + ' |',
+             '|' + '---|' * (len(levels) + 2)]
+    fig, ax = plt.subplots(figsize=(5, 3.4), layout='constrained')
+    for method in dict.fromkeys(r['method'] for r in first):
+        values = [next(r for r in records if r['method'] == method and r['noise'] == level)
+                  ['test']['test']['ndcg@10'] for level, records in (
+                      (0., first), *((level, noise) for level in levels))]
+        cells = [f'{100 * v:.3f} ({v / values[0] - 1:+.1%})' for v in values]
+        noisy.append(f"| {NAMES[method]} | {' | '.join(cells)} |")
+        ax.plot([0, *(100 * level for level in levels)], [100 * v for v in values], marker='o',
+                label=NAMES[method])
+    ax.set_xlabel('injected interactions (% of training)')
+    ax.set_ylabel('NDCG@10 (%)')
+    ax.legend(fontsize='small')
+    fig.savefig(PAGES / 'accf_noise.png', dpi=110)
+    plt.close(fig)
+
+    groups = [f'| users | method {head} |', '|' + '---|' * (len(metrics) + 2)]
+    for group in ('cold', 'warm'):
+        for r in cold:
+            cells = [f"{100 * r['groups'][group][m]:.3f}" for m in metrics]
+            groups.append(f"| {group} | {NAMES[r['method']]} | {' | '.join(cells)} |")
+
+    tried = ['| method | setting | validation ndcg@10 | best epoch | test ndcg@10 |',
+             '|---|---|---|---|---|']
+    for r in search:
+        mark = '**' if r['chosen'] else ''
+        setting = ', '.join(f'{k} {v:g}' for k, v in r['setting'].items())
+        tried.append(f"| {mark}{NAMES[r['method']]}{mark} | {setting} | {100 * r['valid']:.3f} "
+                     f"| {r['best_epoch'] + 1} | {100 * r['test']['ndcg@10']:.3f} |")
+
+    learned = ['| weights | spread | rank correlation with the loss | with popularity '
+               '| mean, hardest quarter | mean, rarest quarter |', '|---|---|---|---|---|---|']
+    drifts = {}
+    for r in [full, *ablation]:
+        if 'weights' not in r:
+            continue
+        name = PARTS.get(r['method'].partition(':')[2], 'bi-level (ACCF)')
+        w = r['weights']
+        learned.append(f"| {name} | {w['weight_std']:.3f} | {w['weight_loss']:+.2f} "
+                       f"| {w['weight_popularity']:+.2f} | {w['by_loss'][-1]:.3f} "
+                       f"| {w['by_popularity'][0]:.3f} |")
+        if r is full or r['method'].partition(':')[2] in ('joint', 'alternating-easy',
+                                                          'alternating-hard'):
+            drifts[name] = r['curves']
+    fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout='constrained')
+    for name, curves in drifts.items():
+        for ax, key, place in zip(axes, ('by_loss', 'by_popularity'), (-1, 0)):
+            ax.plot(np.array(curves['epoch']) + 1, [v[place] for v in curves[key]], label=name)
+    for ax, title in zip(axes, ('hardest quarter of triplets', 'rarest quarter of items')):
+        ax.set_title(f'mean weight, {title}', fontsize='medium')
+        ax.set_xlabel('epoch')
+        ax.axhline(1, color='gray', linewidth=1)
+    axes[0].legend(fontsize='small')
+    fig.savefig(PAGES / 'accf_weights.png', dpi=110)
+    plt.close(fig)
+
+    report = json.loads((RESULTS / 'cost_gowalla_accf.json').read_text())
+    cost = ['| method | ms per step | of LightGCN-BPR |', '|---|---|---|']
+    for r in report['rows']:
+        if r['backbone'] == 'lightgcn':
+            cost.append(f"| {NAMES.get(r['method'], r['method'])} | {r['step_ms']:.1f} "
+                        f"| {r['ratio']:.2f} |")
+    fill('accf.md', seeds=str(1 + max(r['seed'] for r in pet)), **{
+        name: '\n'.join(lines) for name, lines in (
+            ('main', rows(pet, 'method')), ('ablation', rows([full, *ablation], 'ACCF with')),
+            ('noise', noisy), ('cold', groups), ('yelp', rows(yelp, 'method')),
+            ('search', tried), ('weights', learned), ('cost', cost))})
 
 
 def speed_table(report: dict) -> str:
@@ -333,4 +445,5 @@ def write_all() -> None:
     write_advinfonce()
     write_gowalla()
     write_sharpcf()
+    write_accf()
     write_speed()

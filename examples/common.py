@@ -13,13 +13,14 @@ from pyg_advcf import fit
 from pyg_advcf.interactions import split_names
 from pyg_advcf.metrics import evaluate, interval
 from pyg_advcf.registry import BACKBONES, DATASETS, METHODS
-from pyg_advcf.transforms import RandomSplit
+from pyg_advcf.transforms import RandomSplit, SampleUsers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--dataset', default='synthetic',
                         help=f"one of {', '.join(sorted(DATASETS))}")
     parser.add_argument('--data-dir', default='data', help='holds a folder per dataset')
+    parser.add_argument('--users', type=float, default=1., help='share of the users to keep')
     parser.add_argument('--backbone', default='lightgcn',
                         help=f"one of {', '.join(sorted(BACKBONES))}")
     parser.add_argument('--method', nargs='+', help=f"of {', '.join(sorted(METHODS))}")
@@ -44,10 +45,14 @@ def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         torch.set_num_threads(args.threads)
 
 
-def load(name: str, data_dir: str):
-    r"""The dataset ``name``; a validation split is held out of train where there is none."""
+def load(name: str, data_dir: str, users: float = 1.):
+    r"""The dataset ``name``, or a share of its users.
+
+    A validation split is held out of train where there is none.
+    """
     cls = DATASETS[name]
     data = cls()[0] if name == 'synthetic' else cls(os.path.join(data_dir, name))[0]
+    data = data if users == 1 else SampleUsers(users)(data)
     return data if 'val' in split_names(data) else RandomSplit(val=0.1, seed=0)(data)
 
 
@@ -80,7 +85,8 @@ def train(args, name: str, seed: int, data, step, loader, epochs: int,
                   track=curves if args.curves else None,
                   progress=sys.stderr.isatty() or args.verbose)
     record = {
-        'dataset': args.dataset, 'backbone': args.backbone, 'method': name, 'seed': seed,
+        'dataset': args.dataset, 'users': args.users, 'backbone': args.backbone,
+        'method': name, 'seed': seed,
         'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
         'valid': {monitor: history.best_value},
         'test': both_protocols(method, data, k=getattr(args, 'k', 20), metrics=metrics),

@@ -12,6 +12,7 @@ Amazon Pet with the settings of the documentation, users with little history, pa
     python examples/lightgcn_accf.py --dataset amazon_pet --method accf --ablation full joint random
 """
 import argparse
+import copy
 import time
 from pathlib import Path
 
@@ -19,10 +20,20 @@ import matplotlib
 
 matplotlib.use('Agg')
 import matplotlib.pyplot as plt  # noqa: E402
+import torch  # noqa: E402
 from common import add_arguments, check_arguments, load, print_table, run_all, train  # noqa: E402
 from torch_geometric import seed_everything  # noqa: E402
+from torch_geometric.utils import coalesce  # noqa: E402
 
-from pyg_advcf import InteractionLoader, MinMaxStep, Step, methods  # noqa: E402
+from pyg_advcf import (  # noqa: E402
+    EDGE_TYPE,
+    InteractionLoader,
+    MinMaxStep,
+    Step,
+    interaction_data,
+    methods,
+    split_names,
+)
 from pyg_advcf._checks import check_name  # noqa: E402
 from pyg_advcf.diagnostics import weight_report  # noqa: E402
 from pyg_advcf.metrics import evaluate_by_user  # noqa: E402
@@ -35,7 +46,6 @@ from pyg_advcf.transforms import (  # noqa: E402
     ProjectedGradient,
     RandomNoise,
     RandomSplit,
-    SampleUsers,
 )
 
 # By data, what all share, and what each method has of its own.
@@ -45,6 +55,12 @@ SETTINGS = {
 }
 DEFAULT = dict(lr=1e-3, epochs=200, batch_size=2048, l2=1e-4)
 OWN = {
+    'synthetic': {
+        'xsimgcl': dict(contrast=0.02, temperature=0.5, epsilon=0.2),
+        'accf': dict(contrast=0.02, temperature=0.5, epsilon=0.2, adversarial=0.1),
+    },
+}
+OWN_DEFAULT = {
     'xsimgcl': dict(contrast=0.2, temperature=0.2, epsilon=0.2),
     'accf': dict(contrast=0.2, temperature=0.2, epsilon=0.1, adversarial=0.1),
 }
@@ -56,7 +72,9 @@ METRICS = ('precision', 'recall', 'map', 'ndcg')
 
 def settings(args, name: str) -> dict:
     r"""The settings of the dataset and the method, with what the command line overrides."""
-    chosen = {**SETTINGS.get(args.dataset, DEFAULT), **OWN.get(name.partition(':')[0], {})}
+    own, name = OWN.get(args.dataset, OWN_DEFAULT), name.partition(':')[0]
+    chosen = {**SETTINGS.get(args.dataset, DEFAULT),
+              **own.get('xsimgcl' if name == 'simgcl' else name, {})}
     chosen.update({key: getattr(args, key) for key in (
         'lr', 'epochs', 'l2', 'contrast', 'temperature', 'epsilon', 'adversarial')
         if getattr(args, key) is not None and (key in chosen)})
@@ -177,7 +195,6 @@ def main() -> None:
                              'default: 0 0.1 0.2 on the built-in data, else 0')
     parser.add_argument('--cold-start', action='store_true',
                         help='60 %% of every history in training; cold users apart')
-    parser.add_argument('--users', type=float, default=1., help='share of the users to keep')
     parser.add_argument('--ablation', nargs='+', default=['full'],
                         help=f"of ACCF: {', '.join(ABLATIONS)}")
     for key, text in (('lr', 'learning rate'), ('l2', 'weight of the L2 term'),
@@ -200,9 +217,7 @@ def main() -> None:
         [name if v == 'full' else f'accf:{v}' for v in args.ablation]
         if name == 'accf' else [name])]
 
-    data = load(args.dataset, args.data_dir)
-    if args.users < 1:
-        data = SampleUsers(args.users)(data)
+    data = without_attributes(load(args.dataset, args.data_dir, args.users))
     if args.cold_start:
         # All that is published as training, validation and test is split anew.
         data = ColdStartSplit()(whole(data))
@@ -211,7 +226,7 @@ def main() -> None:
         noisy = AddInteractionNoise(ratio)(data).to(args.device)
         done = len(results)
         results = run_all(args, noisy, lambda args, name, seed, data, ratio=ratio: labelled(
-            run(args, name, seed, data), ratio, args.users), earlier=results)
+            run(args, name, seed, data), ratio), earlier=results)
         print(f'{ratio:.0%} of the training interactions injected')
         print_table(results[done:], [f'{m}@10' for m in METRICS])
         print()
@@ -221,19 +236,25 @@ def main() -> None:
     print(f'{time.perf_counter() - start:.0f} s')
 
 
-def labelled(found, ratio: float, users: float):
+def labelled(found, ratio: float):
     r"""Adds to a record what was done to the data."""
     record, method = found
-    record.update(noise=ratio, users=users)
+    record['noise'] = ratio
     return record, method
+
+
+def without_attributes(data):
+    r"""Pairs alone: an injected interaction has no rating and no time."""
+    data = copy.copy(data)
+    store = data[EDGE_TYPE]
+    for key in list(store.keys()):
+        if key != 'edge_index' and not key.endswith('_edge_label_index'):
+            del store[key]
+    return data
 
 
 def whole(data):
     r"""All pairs of all splits as training pairs."""
-    import torch
-    from torch_geometric.utils import coalesce
-
-    from pyg_advcf import EDGE_TYPE, interaction_data, split_names
     store = data[EDGE_TYPE]
     pairs = torch.cat([store.edge_index, *(store[f'{split}_edge_label_index']
                                            for split in split_names(data))], dim=1)

@@ -93,7 +93,7 @@ def main() -> None:
     check_arguments(parser, args)
     for name in args.method:
         METHODS[name]  # An unknown name is an error before anything is trained.
-    data = load(args.dataset, args.data_dir).to(args.device)
+    data = load(args.dataset, args.data_dir, args.users).to(args.device)
 
     reports = {}
     start = time.perf_counter()

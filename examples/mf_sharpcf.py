@@ -114,7 +114,7 @@ def main() -> None:
         check_name('method', name, NAMES)
     if 20 not in args.k:
         parser.error(f'--k is {args.k}, but needs to hold 20, which training stops by')
-    data = load(args.dataset, args.data_dir).to(args.device)
+    data = load(args.dataset, args.data_dir, args.users).to(args.device)
     start = time.perf_counter()
     results = run_all(args, data, run)
     print_table(results, ('recall@20', 'ndcg@20'))

@@ -77,3 +77,36 @@ def test_unknown_names_are_told_before_any_work(tmp_path, args, message):
                           cwd=tmp_path, text=True, capture_output=True)
     assert done.returncode != 0 and message in done.stderr
     assert 'best epoch' not in done.stdout
+
+
+def test_lightgcn_accf(tmp_path):
+    out = run('lightgcn_accf.py', '--epochs', 5, '--users', 0.3, '--noise', 0, 0.2, '--curves',
+              '--json', 'r.json', cwd=tmp_path)
+    results = json.loads((tmp_path / 'r.json').read_text())
+    assert [(r['noise'], r['method']) for r in results] == [
+        (noise, m) for noise in (0., 0.2) for m in ('lightgcn', 'xsimgcl', 'accf')]
+    for r in results:
+        assert set(r['test']['test_ood']) == {f'{m}@10' for m in (
+            'precision', 'recall', 'map', 'ndcg')}
+        assert ('weights' in r) == (r['method'] == 'accf')
+    assert len({r['valid']['ndcg@10'] for r in results}) > 3
+    assert 'of_injected' in results[-1]['weights'] and 'weight_loss' in results[-1]['curves']
+    assert '20% of the training interactions injected' in out
+    assert (tmp_path / 'outputs' / 'noise.png').stat().st_size > 5000
+
+
+def test_lightgcn_accf_parts_and_cold_users(tmp_path):
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        from lightgcn_accf import ABLATIONS
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    run('lightgcn_accf.py', '--epochs', 1, '--users', 0.3, '--noise', 0, '--cold-start',
+        '--method', 'lightgcn', 'accf', '--ablation', *ABLATIONS, '--json', 'r.json', cwd=tmp_path)
+    results = json.loads((tmp_path / 'r.json').read_text())
+    assert [r['method'] for r in results] == ['lightgcn', 'accf'] + [
+        f'accf:{v}' for v in ABLATIONS[1:]]
+    # Each part that is taken away changes something.
+    assert len({r['valid']['ndcg@10'] for r in results}) > len(results) // 2
+    for r in results:
+        assert set(r['groups']) == {'cold', 'warm'} and 'ndcg@10' in r['groups']['cold']
