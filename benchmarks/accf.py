@@ -31,7 +31,19 @@ SPACES = {
 }
 ABLATIONS = ('no-views', 'no-weights', 'no-contrast', 'no-adversarial-loss', 'random', 'joint',
              'finite-difference', 'alternating-easy', 'alternating-hard', 'global', 'pgd')
-STAGES = ('search', 'seeds', 'ablation', 'noise', 'cold', 'yelp')
+STAGES = ('search', 'seeds', 'diagnosis', 'ablation', 'noise', 'cold', 'yelp')
+# After the search: what separates ACCF from random-noise views? Without weights, all else equal.
+DIAGNOSIS = [
+    ('accf', dict(contrast=0.1, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',
+     'all'),
+    ('accf', dict(contrast=0.1, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',
+     'propagated'),
+    ('accf', dict(contrast=0.1, temperature=0.2, epsilon=0.1, adversarial=0.), 'no-weights',
+     'propagated'),
+    ('accf', dict(contrast=0.02, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',
+     'propagated'),
+    ('xsimgcl', dict(contrast=0.1, temperature=0.2, epsilon=0.2), 'full', 'all'),
+]
 
 
 def run(args, method, setting, *more, seed=0, dataset='amazon_pet'):
@@ -98,6 +110,8 @@ def main():
                          for v in ABLATIONS],
             'noise': [(m, s, ('--noise', ratio), 0, 'amazon_pet') for ratio in (
                 0.05, 0.1, 0.15, 0.2) for m, s in best.items()],
+            'diagnosis': [(m, {**base, **s}, ('--ablation', v, '--readout', readout), 0,
+                           'amazon_pet') for m, s, v, readout in DIAGNOSIS],
             'cold': [(m, s, ('--cold-start', ), 0, 'amazon_pet') for m, s in best.items()],
             'yelp': [(m, s, ('--users', 0.1), 0, 'yelp2018') for m, s in best.items()],
         }

@@ -120,8 +120,9 @@ def build(args, name: str, data, s: dict, seed: int) -> Step:
     name, _, variant = name.partition(':')
     cls = BACKBONES[args.backbone]
     kwargs = {'num_layers': args.num_layers} if issubclass(cls, LightGCN) else {}
-    if name in ('simgcl', 'xsimgcl'):
-        kwargs['skip_input'] = True  # As published.
+    if kwargs:  # As published, unless told otherwise.
+        kwargs['skip_input'] = (name in ('simgcl', 'xsimgcl') if args.readout is None
+                                else args.readout == 'propagated')
     backbone = cls(data, dim=64, **kwargs)
     if name == 'lightgcn':
         return Step(methods.BPR(backbone, data, l2=s['l2']), lr=s['lr'])
@@ -190,6 +191,9 @@ def main() -> None:
     parser.set_defaults(patience=8)
     parser.add_argument('--k', type=int, nargs='+', default=[10], help='list lengths')
     parser.add_argument('--num-layers', type=int, default=3)
+    parser.add_argument('--readout', choices=('all', 'propagated'),
+                        help='mean over all layers or over those after the first propagation; '
+                             'default: as each method is published')
     parser.add_argument('--noise', type=float, nargs='+',
                         help='false interactions to inject, as shares of training; '
                              'default: 0 0.1 0.2 on the built-in data, else 0')
