@@ -1,4 +1,5 @@
 r"""What all methods share: backbone, similarity and criterion composed into ``forward(batch)``."""
+from typing import Optional
 
 import torch
 from torch import Tensor, nn
@@ -46,11 +47,20 @@ class Recommender(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         r"""The loss of a batch."""
-        pos, neg = self.similarity(*self.backbone.for_batch(batch))
-        return self.regularised(self.criterion(pos, neg, batch), batch)
+        z, local = self.backbone.for_batch(batch)
+        pos, neg = self.similarity(z, local)
+        return self.regularised(self.criterion(pos, neg, batch), batch, z)
 
-    def regularised(self, loss: Tensor, batch: Batch) -> Tensor:
-        r"""Adds the L2 term of the batch's rows."""
+    def regularised(self, loss: Tensor, batch: Batch, z: Optional[Embeddings] = None) -> Tensor:
+        r"""Adds the L2 term of the batch's rows, and what the backbone adds to any loss.
+
+        Args:
+            loss: The loss of the batch.
+            batch: As the loader gave it.
+            z: The embeddings behind the loss, which spare a backbone a second pass.
+        """
+        penalty = self.backbone.penalty(batch, z)
+        loss = loss if penalty is None else loss + penalty
         return loss if self.l2.weight == 0. else loss + self.l2(self.backbone.x, batch)
 
     @torch.no_grad()

@@ -67,4 +67,4 @@ class XSimGCL(Recommender):
         z = self.backbone(return_layers=True, noise=self.epsilon)
         loss = self.criterion(*self.similarity(z, batch), batch)
         loss = loss + self.weight * self.contrast(z, Embeddings(*z.layers[self.layer]), batch)
-        return self.regularised(loss, batch)
+        return self.regularised(loss, batch, z)

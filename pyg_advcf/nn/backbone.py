@@ -1,10 +1,9 @@
 r"""What all backbones share: the trainable tables, the training graph, and recommendation."""
-from collections.abc import Callable
-from typing import NamedTuple, Optional
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor, nn
-from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_ids, check_name
@@ -29,6 +28,8 @@ _INITS = {
 
 
 Map = Callable[[Embeddings], Embeddings]
+# What to propagate over: one graph, or one for each propagation.
+Graphs = Union[Tensor, Sequence[Tensor]]
 
 
 class Recommendations(NamedTuple):
@@ -53,8 +54,12 @@ class Backbone(nn.Module):
     Attributes:
         linear: Whether :math:`f(E + \Delta) = f(E) + f(\Delta)`, so that a perturbation can be
             propagated on its own.
+        layered: Whether :meth:`forward` takes ``return_layers``, so that layers can be contrasted.
+        depth: Number of propagations of a pass; 0 where the graph has no influence.
     """
     linear = False
+    layered = False
+    depth = 0
 
     def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal') -> None:
         super().__init__()
@@ -82,16 +87,41 @@ class Backbone(nn.Module):
 
     def forward(
         self,
-        graph: Optional[EdgeIndex] = None,
+        graph: Optional[Graphs] = None,
         x: Optional[Embeddings] = None,
     ) -> Embeddings:
         r"""Computes the final embeddings :math:`Z = f(E^0)`.
 
         Args:
-            graph: What to propagate over, for example a view; the training graph by default.
+            graph: What to propagate over, for example a view; the training graph by default. A
+                sequence of ``depth`` graphs gives each propagation its own.
             x: Overrides the trainable tables, so that a perturbed table takes the same path.
         """
         raise NotImplementedError
+
+    def graphs(self, graph: Optional[Graphs], count: int) -> list[Tensor]:
+        r"""The graph of each of ``count`` propagations.
+
+        Raises:
+            ValueError: If ``graph`` is a sequence of another length.
+        """
+        graph = self.graph if graph is None else graph
+        if isinstance(graph, Tensor):
+            return [graph] * count
+        if len(graph) != count:
+            raise ValueError(f"'graph' holds {len(graph)} graphs, but {self!r} propagates {count} "
+                             f"times; pass one graph, or one for each propagation")
+        return list(graph)
+
+    def penalty(self, batch: Batch, z: Optional[Embeddings] = None) -> Optional[Tensor]:
+        r"""What this backbone adds to the loss of any method, or ``None``.
+
+        Args:
+            batch: As the loader gave it.
+            z: What :meth:`forward` returned for it, if anything is to be read from that instead
+                of being computed anew.
+        """
+        return None
 
     def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
         r"""The part of the model that ``batch`` sees: ``x, f, batch``.
