@@ -24,6 +24,7 @@ _INITS = {
     'xavier_uniform': nn.init.xavier_uniform_,
     'normal_0.1': lambda w: nn.init.normal_(w, std=0.1),
     'normal_0.01': lambda w: nn.init.normal_(w, std=0.01),
+    'normal_0.0001': lambda w: nn.init.normal_(w, std=0.0001),
 }
 
 
@@ -49,7 +50,8 @@ class Backbone(nn.Module):
     Args:
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width :math:`D` of the embeddings.
-        init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'`` or ``'normal_0.01'``.
+        init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'``, ``'normal_0.01'`` or
+            ``'normal_0.0001'``.
 
     Attributes:
         linear: Whether :math:`f(E + \Delta) = f(E) + f(\Delta)`, so that a perturbation can be
