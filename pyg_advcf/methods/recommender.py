@@ -22,10 +22,12 @@ class Recommender(nn.Module):
     Attributes:
         pairwise: Whether the recipe is published with one negative per positive and dot products.
         needs_layers: Whether the backbone has to propagate, layer by layer.
+        needs_backbone: The class of backbone that has what the method reads.
         single_pass: Whether a call records something, so that a step may make only one.
     """
     pairwise = False
     needs_layers = False
+    needs_backbone: type[Backbone] = Backbone
     single_pass = False
 
     def __init__(
@@ -41,6 +43,12 @@ class Recommender(nn.Module):
         self.similarity = similarity
         self.criterion = criterion
         self.l2 = EmbeddingL2(l2, l2_negatives)
+
+    @classmethod
+    def supports(cls, backbone: type[Backbone]) -> bool:
+        r"""Whether the method runs over backbones of this class; else its constructor says why."""
+        return issubclass(backbone, cls.needs_backbone) and (
+            backbone.layered or not cls.needs_layers)
 
     def on_epoch_start(self, epoch: int) -> None:
         r"""Called by :func:`~pyg_advcf.training.fit` before each (0-based) epoch."""

@@ -56,7 +56,8 @@ class Backbone(nn.Module):
     Attributes:
         linear: Whether :math:`f(E + \Delta) = f(E) + f(\Delta)`, so that a perturbation can be
             propagated on its own.
-        layered: Whether :meth:`forward` takes ``return_layers``, so that layers can be contrasted.
+        layered: Whether the graph has an influence, in layers that ``return_layers`` makes
+            :meth:`forward` return.
         depth: Number of propagations of a pass; 0 where the graph has no influence.
     """
     linear = False

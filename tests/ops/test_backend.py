@@ -4,6 +4,7 @@ from graphs import BACKENDS_HERE
 
 from pyg_advcf import MF, InteractionLoader, LightGCN, MinMaxStep, Step, interaction_graph
 from pyg_advcf.methods import AdversarialRecommender
+from pyg_advcf.nn import DCCF, LightGCL
 from pyg_advcf.ops import backends, propagate, sampled_product, spmm
 from pyg_advcf.ops.backend import choose
 from pyg_advcf.registry import METHODS
@@ -73,8 +74,9 @@ def test_gradcheck_of_every_backend(toy_factory, backend):
 
 
 @pytest.mark.parametrize('backbone, name', [
-    (backbone, name) for backbone in (LightGCN, MF) for name in METHODS
-    if backbone is LightGCN or not METHODS[name].needs_layers])
+    (backbone, name) for backbone in (LightGCN, MF, LightGCL, DCCF) for name in METHODS
+    if METHODS[name].supports(backbone) and (
+        backbone in (LightGCN, MF) or METHODS[name].needs_backbone is backbone)])
 def test_backends_change_no_result(monkeypatch, toy_factory, name, backbone):
     data = toy_factory(6, 8, 20, held_out=False)  # Small, for Triton's interpreter.
     losses = {}
