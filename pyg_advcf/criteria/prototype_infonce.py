@@ -80,8 +80,8 @@ class PrototypeInfoNCE(nn.Module):
             x: Embeddings of all nodes, ``[num_nodes, dim]``.
             seed: Seed of k-means.
         """
-        points = x.detach().to('cpu', torch.float32).numpy()
-        inverse = None
+        x = x.detach().to('cpu', torch.float32)
+        points, inverse = x.numpy(), None
         # A projection tells cheaply whether any two points may be equal.
         probe = np.random.default_rng(0).standard_normal(points.shape[1])
         if np.unique(points @ probe).size < len(points):
@@ -102,10 +102,15 @@ class PrototypeInfoNCE(nn.Module):
             centroid, cluster = model.cluster_centers_, model.labels_
         if inverse is not None:
             cluster = cluster[inverse.reshape(-1)]
-        self.centroid.zero_()
-        self.centroid[:len(centroid)] = torch.from_numpy(centroid).to(self.centroid)
-        self.cluster.copy_(torch.from_numpy(cluster))
-        self.size.copy_(torch.bincount(self.cluster, minlength=self.num_clusters))
+        cluster = torch.from_numpy(cluster).long()
+        size = torch.bincount(cluster, minlength=self.num_clusters)
+        # Mini-batches leave running averages behind: each centroid becomes the mean of its members.
+        mean = x.new_zeros(self.num_clusters, x.size(1)).index_add_(0, cluster, x)
+        mean /= size.clamp(min=1).view(-1, 1)
+        empty = (size[:len(centroid)] == 0).nonzero().view(-1)
+        mean[empty] = torch.from_numpy(centroid)[empty].to(mean)
+        for buffer, value in ((self.centroid, mean), (self.cluster, cluster), (self.size, size)):
+            buffer.copy_(value)
 
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
         r"""The loss of the nodes ``ids`` with the embeddings ``x`` of all nodes."""
