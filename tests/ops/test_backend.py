@@ -79,8 +79,10 @@ def test_gradcheck_of_every_backend(toy_factory, backend):
         backbone in (LightGCN, MF) or METHODS[name].needs_backbone is backbone)])
 def test_backends_change_no_result(monkeypatch, toy_factory, name, backbone):
     data = toy_factory(6, 8, 20, held_out=False)  # Small, for Triton's interpreter.
+    # Many products a step are too much for Triton's interpreter.
+    names = [b for b in BACKENDS_HERE if b != 'triton' or backbone in (LightGCN, MF)]
     losses = {}
-    for backend in BACKENDS_HERE:
+    for backend in names:
         monkeypatch.setenv('PYG_ADVCF_BACKEND', backend)
         torch.manual_seed(0)
         method = METHODS[name](backbone(data, dim=4), data)
@@ -94,5 +96,5 @@ def test_backends_change_no_result(monkeypatch, toy_factory, name, backbone):
                 losses[backend].append(step.adversary_pass(loader)['adversary_loss'])
             losses[backend] += [float(step(batch)) for batch in loader]
     assert len(losses['torch']) >= 20
-    for backend in BACKENDS_HERE:
+    for backend in names:
         assert losses[backend] == pytest.approx(losses['torch'], rel=1e-4)
