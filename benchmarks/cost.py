@@ -21,7 +21,7 @@ from pyg_advcf import MF, BilevelStep, InteractionLoader, LightGCN, MinMaxStep, 
 from pyg_advcf.datasets import SyntheticExposure
 from pyg_advcf.methods import AdversarialRecommender
 from pyg_advcf.ops import backends
-from pyg_advcf.registry import DATASETS, METHODS
+from pyg_advcf.registry import BACKBONES, DATASETS, METHODS
 from pyg_advcf.training import SAMStep, keep_freed_memory
 from pyg_advcf.transforms import RandomSplit
 
@@ -89,7 +89,7 @@ def main():
             ('lightgcn', lambda: LightGCN(data, args.dim, args.num_layers))):
         runs = {}
         for name in dict.fromkeys(['bpr', *args.method]):
-            if label == 'mf' and name in METHODS and METHODS[name].needs_layers:
+            if name in METHODS and not METHODS[name].supports(BACKBONES[label]):
                 continue
             torch.manual_seed(0)
             step = build(name, backbone(), data, args.batch_size)

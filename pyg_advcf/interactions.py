@@ -28,10 +28,13 @@ class Embeddings(NamedTuple):
         item: Item embeddings, ``[num_items, D]``.
         layers: The ``(user, item)`` pairs of every propagation layer, from layer 0 on, where
             they were asked for; else empty.
+        extra: What else a backbone computed on the way, for its own penalty or its own method;
+            empty for most.
     """
     user: Tensor
     item: Tensor
     layers: tuple[tuple[Tensor, Tensor], ...] = ()
+    extra: tuple = ()
 
 
 class Batch(NamedTuple):

@@ -6,9 +6,10 @@ from pyg_advcf.registry import BACKBONES, CRITERIA, DATASETS, METHODS, Registry
 def test_registries_are_filled():
     assert {'coat', 'yahoo_r3', 'kuairec', 'ml-1m', 'gowalla', 'yelp2018', 'amazon_book',
             'amazon_pet', 'synthetic'} == set(DATASETS)
-    assert {'mf', 'lightgcn'} <= set(BACKBONES)
+    assert {'mf', 'lightgcn', 'vgae', 'ultragcn', 'lightgcl', 'dccf'} <= set(BACKBONES)
     assert {'bpr', 'bce', 'infonce', 'advinfonce'} <= set(CRITERIA)
-    assert {'bpr', 'bce', 'infonce', 'advinfonce', 'uniform'} <= set(METHODS)
+    assert {'bpr', 'bce', 'infonce', 'advinfonce', 'uniform', 'sgl', 'ncl', 'lightgcl', 'dccf',
+            'ultragcn'} <= set(METHODS)
 
 
 def test_unknown_name():

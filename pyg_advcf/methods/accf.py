@@ -208,7 +208,7 @@ class ACCF(BilevelRecommender):
             if self.layer is not None:
                 z, moved = (Embeddings(*v.layers[self.layer]) for v in (z, moved))
             loss = loss + self.contrast_weight * self.contrast(z, moved, views.local)
-        return self.regularised(loss, views.batch)
+        return self.regularised(loss, views.batch, views.shift.z)
 
     def hypergradient(self, views: Views, batch: Batch, outer: Batch, lr: float,
                       finite_difference: bool = False) -> tuple[Tensor, Tensor]:

@@ -55,8 +55,9 @@ class AdvInfoNCE(AdversarialRecommender):
     def forward(self, batch: Batch) -> Tensor:
         with torch.no_grad():  # The hardness is frozen while the recommender moves.
             delta = self.criterion.delta(batch, self.backbone.x)
-        pos, neg = self.similarity(*self.backbone.for_batch(batch))
-        return self.regularised(self.criterion(pos, neg, batch, delta=delta), batch)
+        z, local = self.backbone.for_batch(batch)
+        pos, neg = self.similarity(z, local)
+        return self.regularised(self.criterion(pos, neg, batch, delta=delta), batch, z)
 
     def adversary_parameters(self) -> list[nn.Parameter]:
         return list(self.criterion.hardness.parameters())

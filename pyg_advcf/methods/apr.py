@@ -173,4 +173,4 @@ class APR(Recommender):
         loss = self._ranking_loss(moved, local)
         if not math.isinf(self.alpha):
             loss = self._ranking_loss(z, local) + self.alpha * loss
-        return self.regularised(loss, batch)
+        return self.regularised(loss, batch, z)

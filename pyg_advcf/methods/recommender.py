@@ -24,11 +24,13 @@ class Recommender(nn.Module):
     Attributes:
         pairwise: Whether the recipe is published with one negative per positive and dot products.
         needs_layers: Whether the backbone has to propagate, layer by layer.
+        needs_backbone: The class of backbone that has what the method reads.
         single_pass: Whether a call records something, so that a step may make only one.
         trained_by: The step that moves the second player, if there is one.
     """
     pairwise = False
     needs_layers = False
+    needs_backbone: type[Backbone] = Backbone
     single_pass = False
     trained_by = 'Step'
 
@@ -50,16 +52,31 @@ class Recommender(nn.Module):
         r"""Parameters with an objective of their own; ``trained_by`` moves them."""
         return []
 
+    @classmethod
+    def supports(cls, backbone: type[Backbone]) -> bool:
+        r"""Whether the method runs over backbones of this class; else its constructor says why."""
+        return issubclass(backbone, cls.needs_backbone) and (
+            backbone.layered or not cls.needs_layers)
+
     def on_epoch_start(self, epoch: int) -> None:
         r"""Called by :func:`~pyg_advcf.training.fit` before each (0-based) epoch."""
 
     def forward(self, batch: Batch) -> Tensor:
         r"""The loss of a batch."""
-        pos, neg = self.similarity(*self.backbone.for_batch(batch))
-        return self.regularised(self.criterion(pos, neg, batch), batch)
+        z, local = self.backbone.for_batch(batch)
+        pos, neg = self.similarity(z, local)
+        return self.regularised(self.criterion(pos, neg, batch), batch, z)
 
-    def regularised(self, loss: Tensor, batch: Batch) -> Tensor:
-        r"""Adds the L2 term of the batch's rows."""
+    def regularised(self, loss: Tensor, batch: Batch, z: Optional[Embeddings] = None) -> Tensor:
+        r"""Adds the L2 term of the batch's rows, and what the backbone adds to any loss.
+
+        Args:
+            loss: The loss of the batch.
+            batch: As the loader gave it.
+            z: The embeddings behind the loss, which spare a backbone a second pass.
+        """
+        penalty = self.backbone.penalty(batch, z)
+        loss = loss if penalty is None else loss + penalty
         return loss if self.l2.weight == 0. else loss + self.l2(self.backbone.x, batch)
 
     @torch.no_grad()

@@ -56,6 +56,7 @@ class SharpCF(Recommender):
         self.epoch = epoch
 
     def forward(self, batch: Batch) -> Tensor:
-        pos, neg = self.similarity(*self.backbone.for_batch(batch))
+        z, local = self.backbone.for_batch(batch)
+        pos, neg = self.similarity(z, local)
         loss = self.criterion(pos, neg, batch) + self.trajectory(pos, batch.id, self.epoch)
-        return self.regularised(loss, batch)
+        return self.regularised(loss, batch, z)

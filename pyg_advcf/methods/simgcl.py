@@ -46,6 +46,7 @@ class SimGCL(Recommender):
     """
     pairwise = True
     needs_layers = True
+    needs_backbone = LightGCN
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.interactions import Batch, Embeddings
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.methods.simgcl import check_layers
-from pyg_advcf.nn import Backbone, Dot
+from pyg_advcf.nn import Backbone, Dot, LightGCN
 from pyg_advcf.registry import METHODS
 
 
@@ -33,7 +33,7 @@ class XSimGCL(Recommender):
         ValueError: If the backbone has no such layer, or an argument is out of range.
 
     Example:
-        >>> from pyg_advcf import InteractionLoader, LightGCN, Step, fit
+        >>> from pyg_advcf import InteractionLoader, Step, fit
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
         >>> method = XSimGCL(LightGCN(data, dim=8, skip_input=True), data)
@@ -43,6 +43,7 @@ class XSimGCL(Recommender):
     """
     pairwise = True
     needs_layers = True
+    needs_backbone = LightGCN
 
     def __init__(
         self,
@@ -67,4 +68,4 @@ class XSimGCL(Recommender):
         z = self.backbone(return_layers=True, noise=self.epsilon)
         loss = self.criterion(*self.similarity(z, batch), batch)
         loss = loss + self.weight * self.contrast(z, Embeddings(*z.layers[self.layer]), batch)
-        return self.regularised(loss, batch)
+        return self.regularised(loss, batch, z)

@@ -1,9 +1,13 @@
 r"""Backbones, their convolution, and the similarities that training and ranking share."""
 from pyg_advcf.nn.backbone import Backbone, Recommendations
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
+from pyg_advcf.nn.dccf import DCCF
+from pyg_advcf.nn.lightgcl import LightGCL
 from pyg_advcf.nn.lightgcn import LightGCN
 from pyg_advcf.nn.mf import MF
 from pyg_advcf.nn.similarity import Cosine, Dot, Similarity
+from pyg_advcf.nn.ultragcn import UltraGCN
+from pyg_advcf.nn.vgae import VGAE
 
-__all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'Dot', 'LightGCN', 'MF', 'Recommendations',
-           'Similarity']
+__all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'DCCF', 'Dot', 'LightGCL', 'LightGCN', 'MF',
+           'Recommendations', 'Similarity', 'UltraGCN', 'VGAE']

@@ -1,10 +1,9 @@
 r"""What all backbones share: the trainable tables, the training graph, and recommendation."""
-from collections.abc import Callable
-from typing import NamedTuple, Optional
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor, nn
-from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_ids, check_name
@@ -28,10 +27,13 @@ _INITS = {
     'xavier_uniform': nn.init.xavier_uniform_,
     'normal_0.1': lambda w: nn.init.normal_(w, std=0.1),
     'normal_0.01': lambda w: nn.init.normal_(w, std=0.01),
+    'normal_0.0001': lambda w: nn.init.normal_(w, std=0.0001),
 }
 
 
 Map = Callable[[Embeddings], Embeddings]
+# What to propagate over: one graph, or one for each propagation.
+Graphs = Union[Tensor, Sequence[Tensor]]
 
 
 class Recommendations(NamedTuple):
@@ -51,13 +53,19 @@ class Backbone(nn.Module):
     Args:
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width :math:`D` of the embeddings.
-        init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'`` or ``'normal_0.01'``.
+        init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'``, ``'normal_0.01'`` or
+            ``'normal_0.0001'``.
 
     Attributes:
         linear: Whether :math:`f(E + \Delta) = f(E) + f(\Delta)`, so that a perturbation can be
             propagated on its own.
+        layered: Whether the graph has an influence, in layers that ``return_layers`` makes
+            :meth:`forward` return.
+        depth: Number of propagations of a pass; 0 where the graph has no influence.
     """
     linear = False
+    layered = False
+    depth = 0
 
     def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal') -> None:
         super().__init__()
@@ -88,16 +96,41 @@ class Backbone(nn.Module):
 
     def forward(
         self,
-        graph: Optional[EdgeIndex] = None,
+        graph: Optional[Graphs] = None,
         x: Optional[Embeddings] = None,
     ) -> Embeddings:
         r"""Computes the final embeddings :math:`Z = f(E^0)`.
 
         Args:
-            graph: What to propagate over, for example a view; the training graph by default.
+            graph: What to propagate over, for example a view; the training graph by default. A
+                sequence of ``depth`` graphs gives each propagation its own.
             x: Overrides the trainable tables, so that a perturbed table takes the same path.
         """
         raise NotImplementedError
+
+    def graphs(self, graph: Optional[Graphs], count: int) -> list[Tensor]:
+        r"""The graph of each of ``count`` propagations.
+
+        Raises:
+            ValueError: If ``graph`` is a sequence of another length.
+        """
+        graph = self.graph if graph is None else graph
+        if isinstance(graph, Tensor):
+            return [graph] * count
+        if len(graph) != count:
+            raise ValueError(f"'graph' holds {len(graph)} graphs, but {self!r} propagates {count} "
+                             f"times; pass one graph, or one for each propagation")
+        return list(graph)
+
+    def penalty(self, batch: Batch, z: Optional[Embeddings] = None) -> Optional[Tensor]:
+        r"""What this backbone adds to the loss of any method, or ``None``.
+
+        Args:
+            batch: As the loader gave it.
+            z: What :meth:`forward` returned for it, if anything is to be read from that instead
+                of being computed anew.
+        """
+        return None
 
     def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
         r"""The part of the model that ``batch`` sees: ``x, f, batch``.

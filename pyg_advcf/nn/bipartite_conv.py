@@ -1,4 +1,6 @@
 r"""Light graph convolution on a bipartite graph."""
+from typing import Optional
+
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
@@ -7,11 +9,12 @@ from torch_geometric.nn import MessagePassing
 from pyg_advcf.ops import spmm
 
 
-def inv_sqrt_degree(graph: EdgeIndex) -> tuple[Tensor, Tensor]:
+def inv_sqrt_degree(graph: EdgeIndex, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     r""":math:`D^{-1/2}` of users and of items; 0 for isolated nodes."""
     (rowptr, _), _ = graph.get_csr()
     (colptr, _), _ = graph.get_csc()
-    user, item = (ptr.diff().float().rsqrt() for ptr in (rowptr, colptr))
+    wide = torch.promote_types(dtype, torch.float32)  # Degrees overflow half precision.
+    user, item = (ptr.diff().to(wide).rsqrt().to(dtype) for ptr in (rowptr, colptr))
     return user.masked_fill_(user.isinf(), 0.), item.masked_fill_(item.isinf(), 0.)
 
 
@@ -40,14 +43,27 @@ class BipartiteConv(MessagePassing):
         kwargs.setdefault('aggr', 'sum')
         super().__init__(**kwargs)
 
-    def forward(self, x: tuple[Tensor, Tensor], edge_index: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Propagates the pair ``x = (user [n, D], item [m, D])``; returns the new pair."""
+    def forward(
+        self,
+        x: tuple[Tensor, Tensor],
+        edge_index: Tensor,
+        edge_weight: Optional[Tensor] = None,
+    ) -> tuple[Tensor, Tensor]:
+        r"""Propagates the pair ``x = (user [n, D], item [m, D])``; returns the new pair.
+
+        Args:
+            x: The tables.
+            edge_index: ``[2, E]``.
+            edge_weight: A factor for every edge, in both directions, ``[E]``. Degrees count edges,
+                whatever their weight.
+        """
         x_user, x_item = x
         if isinstance(edge_index, EdgeIndex) and edge_index.is_sorted_by_row:
-            user_scale, item_scale = (s.to(x_user.dtype) for s in inv_sqrt_degree(edge_index))
-            return (spmm(edge_index, x_item, row_scale=user_scale, col_scale=item_scale),
+            user_scale, item_scale = inv_sqrt_degree(edge_index, x_user.dtype)
+            return (spmm(edge_index, x_item, row_scale=user_scale, col_scale=item_scale,
+                         edge_weight=edge_weight),
                     spmm(edge_index, x_user, transpose=True, row_scale=item_scale,
-                         col_scale=user_scale))
+                         col_scale=user_scale, edge_weight=edge_weight))
 
         # Flow is from row 0 to row 1: the users' messages travel to the items, and back.
         size = x_user.size(0), x_item.size(0)
@@ -56,6 +72,7 @@ class BipartiteConv(MessagePassing):
         degree = [torch.bincount(index, minlength=n).to(x_user.dtype)
                   for index, n in zip(edge_index, size)]
         norm = (degree[0][edge_index[0]] * degree[1][edge_index[1]]).rsqrt()
+        norm = norm if edge_weight is None else norm * edge_weight
         # propagate_type: (x: OptPairTensor, norm: Tensor)
         item = self.propagate(edge_index, x=(x_user, x_item), norm=norm, size=size)
         user = self.propagate(edge_index.flip(0), x=(x_item, x_user), norm=norm, size=size[::-1])

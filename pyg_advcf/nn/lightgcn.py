@@ -9,7 +9,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.interactions import Batch, Embeddings, batch_rows
-from pyg_advcf.nn.backbone import Backbone, Map
+from pyg_advcf.nn.backbone import Backbone, Graphs, Map
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
 from pyg_advcf.ops import propagate
 from pyg_advcf.ops.backend import choose
@@ -46,6 +46,7 @@ class LightGCN(Backbone):
         (torch.Size([20, 8]), torch.Size([30, 8]), 3)
     """
     linear = True
+    layered = True
 
     def __init__(
         self,
@@ -57,12 +58,13 @@ class LightGCN(Backbone):
     ) -> None:
         super().__init__(data, dim, init)
         self.num_layers = check_count('num_layers', num_layers, minimum=int(skip_input))
+        self.depth = num_layers
         self.skip_input = skip_input
         self.conv = BipartiteConv()
 
     def forward(
         self,
-        graph: Optional[Tensor] = None,
+        graph: Optional[Graphs] = None,
         x: Optional[Embeddings] = None,
         return_layers: bool = False,
         noise: float = 0.,
@@ -71,30 +73,46 @@ class LightGCN(Backbone):
 
         Args:
             graph: What to propagate over, for example a view; the training graph by default. Any
-                ``edge_index`` of shape ``[2, E]`` is accepted.
+                ``edge_index`` of shape ``[2, E]`` is accepted, and so is a sequence of one for
+                each layer.
             x: Overrides the trainable tables.
             return_layers: Whether to return the embeddings of every layer too; without, the
                 layers are summed in one fused operation.
             noise: Length :math:`\epsilon` of the noise that SimGCL adds to every row after every
                 propagation: :math:`h + \epsilon\, \mathrm{sign}(h) \odot r / \|r\|` with
                 :math:`r \sim U(0, 1)^D`.
+
+        Raises:
+            ValueError: If ``noise`` is negative, or ``graph`` a sequence of another length.
         """
         check_positive('noise', noise, zero=True)
         graph = self.graph if graph is None else graph
         x = self.x if x is None else x
-        if not return_layers and noise == 0. and isinstance(graph, EdgeIndex) and (
-                graph.is_sorted_by_row):
+        if self._fuses() and not return_layers and noise == 0. and (
+                isinstance(graph, EdgeIndex) and graph.is_sorted_by_row):
             return self._fused(graph, x)
         layers = [(x.user, x.item)]
-        for _ in range(self.num_layers):
-            layer = self.conv(layers[-1], graph)
+        for view in self.graphs(graph, self.num_layers):
+            layer = self._propagate(layers[-1], view)
             if noise > 0.:
                 units = (F.normalize(torch.rand_like(h), dim=-1) for h in layer)
                 layer = tuple(h + noise * h.detach().sign() * r for h, r in zip(layer, units))
             layers.append(layer)
+        return Embeddings(*self._readout(layers), tuple(layers) if return_layers else ())
+
+    def _fuses(self) -> bool:
+        r"""Whether all layers may be summed in one operation."""
+        return True
+
+    def _propagate(self, x: tuple[Tensor, Tensor], graph: Tensor) -> tuple[Tensor, Tensor]:
+        r"""One layer."""
+        return self.conv(x, graph)
+
+    def _readout(self, layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        r"""The final embeddings from those of all layers."""
         counted = layers[1:] if self.skip_input else layers
         user, item = (sum(side) / len(counted) for side in zip(*counted))
-        return Embeddings(user, item, tuple(layers) if return_layers else ())
+        return user, item
 
     def _fused(self, graph: EdgeIndex, x: Embeddings, rows=(None, None)) -> Embeddings:
         r"""The mean of the layers, or the wanted rows of it, in one operation."""
@@ -111,7 +129,7 @@ class LightGCN(Backbone):
         On accelerators the rows would have to be counted there, which stops the queue of kernels.
         """
         if torch.compiler.is_compiling() or choose('spmm', self.x.user) != 'numba' or (
-                type(self).forward is not LightGCN.forward):
+                type(self).forward is not LightGCN.forward) or not self._fuses():
             return super().local(batch)
         rows, batch = batch_rows(batch, self.num_users, self.num_items)
         return self.x, lambda x: self._fused(self.graph, x, rows), batch

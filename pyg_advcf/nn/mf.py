@@ -3,10 +3,9 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-from torch_geometric import EdgeIndex
 
 from pyg_advcf.interactions import Batch, Embeddings, batch_rows
-from pyg_advcf.nn.backbone import Backbone, Map
+from pyg_advcf.nn.backbone import Backbone, Graphs, Map
 from pyg_advcf.registry import BACKBONES
 
 
@@ -29,7 +28,7 @@ class MF(Backbone):
 
     def forward(
         self,
-        graph: Optional[EdgeIndex] = None,
+        graph: Optional[Graphs] = None,
         x: Optional[Embeddings] = None,
     ) -> Embeddings:
         r"""Returns the tables; ``graph`` has no influence."""

@@ -1,6 +1,9 @@
-r"""Transforms of interaction data: splits, cores and perturbations."""
+r"""Transforms of interaction data: splits, cores, views and perturbations."""
 from pyg_advcf.transforms.cold_start import ColdStartSplit
+from pyg_advcf.transforms.edge_drop import EdgeDrop
+from pyg_advcf.transforms.graph_view import GraphView
 from pyg_advcf.transforms.k_core import KCore
+from pyg_advcf.transforms.node_drop import NodeDrop
 from pyg_advcf.transforms.noise import AddInteractionNoise
 from pyg_advcf.transforms.perturb import (
     FastGradient,
@@ -10,8 +13,9 @@ from pyg_advcf.transforms.perturb import (
 )
 from pyg_advcf.transforms.popularity_shift import PopularityShiftSplit
 from pyg_advcf.transforms.random_split import RandomSplit
+from pyg_advcf.transforms.random_walk import RandomWalk
 from pyg_advcf.transforms.sample_users import SampleUsers
 
-__all__ = ['AddInteractionNoise', 'ColdStartSplit', 'FastGradient', 'KCore', 'Perturbation',
-           'PopularityShiftSplit', 'ProjectedGradient', 'RandomNoise', 'RandomSplit',
-           'SampleUsers']
+__all__ = ['AddInteractionNoise', 'ColdStartSplit', 'EdgeDrop', 'FastGradient', 'GraphView',
+           'KCore', 'NodeDrop', 'Perturbation', 'PopularityShiftSplit', 'ProjectedGradient',
+           'RandomNoise', 'RandomSplit', 'RandomWalk', 'SampleUsers']

@@ -67,11 +67,13 @@ def test_bad_construction(toy):
         LightGCN(toy, num_layers=-1)
 
 
-@pytest.mark.parametrize('init', ['xavier_normal', 'xavier_uniform', 'normal_0.1', 'normal_0.01'])
+@pytest.mark.parametrize('init', ['xavier_normal', 'xavier_uniform', 'normal_0.1', 'normal_0.01',
+                                  'normal_0.0001'])
 def test_init(init):
     data = interaction_data(torch.tensor([[0], [0]]), 2000, 1000)
     model = MF(data, dim=32, init=init)
-    expected = {'normal_0.1': 0.1, 'normal_0.01': 0.01}.get(init, (2 / 2032)**0.5)
+    expected = {'normal_0.1': 0.1, 'normal_0.01': 0.01, 'normal_0.0001': 0.0001}.get(
+        init, (2 / 2032)**0.5)
     assert model.x.user.std().item() == pytest.approx(expected, rel=0.05)
 
 

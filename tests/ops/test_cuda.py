@@ -4,6 +4,7 @@ import torch
 
 from pyg_advcf import InteractionLoader, LightGCN, MinMaxStep, Step, interaction_graph
 from pyg_advcf.methods import AdversarialRecommender
+from pyg_advcf.nn import DCCF, LightGCL
 from pyg_advcf.ops import propagate, sampled_scores, spmm
 from pyg_advcf.ops.backend import choose
 from pyg_advcf.registry import METHODS
@@ -47,7 +48,8 @@ def test_sampled_scores(backend, kind):
 @pytest.mark.parametrize('name', METHODS)
 def test_methods_train(toy, name):
     data = toy.to('cuda')
-    method = METHODS[name](LightGCN(data, dim=16), data).to('cuda')
+    backbone = next(b for b in (LightGCN, LightGCL, DCCF) if METHODS[name].supports(b))
+    method = METHODS[name](backbone(data, dim=16), data).to('cuda')
     step = (MinMaxStep if isinstance(method, AdversarialRecommender) else Step)(method, lr=0.01)
     loader = InteractionLoader(data, 64, 1 if method.pairwise else 8)
     losses = [float(torch.stack([step(batch) for batch in loader]).mean()) for _ in range(20)]

@@ -1,0 +1,85 @@
+r"""The weighted classification loss of UltraGCN."""
+from typing import Optional
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_advcf._checks import check_positive
+from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
+from pyg_advcf.interactions import Batch
+
+
+class ConstrainedBCE(Criterion):
+    r"""Binary cross entropy with a weight per pair, which stands in for propagation.
+
+    .. math::
+        L = \frac{1}{B} \sum_b \Big[ (w_1 + w_2 \beta_{ui})\, \mathrm{softplus}(-s^+_b)
+            + \frac{\nu}{N} \sum_j (w_3 + w_4 \beta_{uj})\, \mathrm{softplus}(s^-_{bj}) \Big],
+        \qquad \beta_{ui} = \beta_u \beta_i
+
+    From `"UltraGCN: Ultra Simplification of Graph Convolutional Networks for Recommendation"
+    <https://arxiv.org/abs/2110.15114>`_, which sums over the batch.
+
+    Args:
+        user_factor: :math:`\beta_u` of all users, ``[n]``.
+        item_factor: :math:`\beta_i` of all items, ``[m]``.
+        weights: :math:`w_1, \dots, w_4 \geq 0`; (1e-6, 1, 1e-6, 1) for Gowalla, (1e-8, 1, 1, 1e-8)
+            for Amazon-Book.
+        neg_weight: :math:`\nu \geq 0`, 300 for Gowalla.
+        reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
+
+    Shapes:
+        ``pos [B]``, ``neg [B, N]`` and a :class:`~pyg_advcf.Batch` to a scalar (``[B]`` without
+        reduction).
+
+    Raises:
+        ValueError: If a weight is negative, there are not four, or the batch is missing.
+
+    Example:
+        >>> import torch
+        >>> criterion = ConstrainedBCE(torch.ones(3), torch.ones(5), (0., 1., 0., 1.), neg_weight=1)
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0, 2], [1, 1], [[3], [4]], [0, 1])))
+        >>> criterion(torch.zeros(2), torch.zeros(2, 1), batch)  # 2 ln 2
+        tensor(1.3863)
+    """
+    def __init__(
+        self,
+        user_factor: Tensor,
+        item_factor: Tensor,
+        weights: tuple[float, float, float, float] = (1e-6, 1., 1e-6, 1.),
+        neg_weight: float = 300.,
+        reduction: str = 'mean',
+    ) -> None:
+        super().__init__(reduction)
+        if len(weights) != 4:
+            raise ValueError(f"'weights' is {weights!r}, but needs four numbers: base and slope "
+                             f"of positives, base and slope of negatives")
+        self.weights = tuple(check_positive(f'weights[{i}]', w, zero=True)
+                             for i, w in enumerate(weights))
+        self.neg_weight = check_positive('neg_weight', neg_weight, zero=True)
+        self.register_buffer('user_factor', user_factor, persistent=False)
+        self.register_buffer('item_factor', item_factor, persistent=False)
+
+    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
+        r"""Computes the loss.
+
+        Args:
+            pos: Scores of the positives, ``[B]``.
+            neg: Scores of the negatives, ``[B, N]``; :math:`-\infty` where one must not count.
+            batch: The ids behind the scores, which the weights are read by.
+        """
+        pos, neg = check_scores(pos, neg)
+        if batch is None:
+            raise ValueError("ConstrainedBCE needs 'batch', by whose ids it weighs: call "
+                             "criterion(pos, neg, batch)")
+        base, slope, neg_base, neg_slope = self.weights
+        user = self.user_factor[batch.user]
+        loss = (base + slope * user * self.item_factor[batch.item]) * F.softplus(-pos)
+        # Shared negatives `[N]` and a row's own `[B, N]` both broadcast against `[B, 1]`.
+        neg_weight = neg_base + neg_slope * user.unsqueeze(1) * self.item_factor[batch.neg_item]
+        counted = (~neg.isneginf()).sum(1).clamp(min=1)
+        loss = loss + self.neg_weight * (neg_weight * F.softplus(neg)).sum(1) / counted
+        return reduce(loss, self.reduction)
+
+    def extra_repr(self) -> str:
+        return f'weights={self.weights}, neg_weight={self.neg_weight}'

@@ -1,0 +1,116 @@
+r"""What the views of a training graph share: a ratio, a source of randomness, exact counts."""
+from typing import Optional
+
+import torch
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.data import HeteroData
+from torch_geometric.transforms import BaseTransform
+
+from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
+from pyg_advcf.transforms.edges import keep_edges
+
+
+def share(ratio: float, count: int) -> int:
+    r""":math:`\lfloor \rho\, n \rfloor`; the small term keeps 0.1 * 30 from falling below 3.
+
+    Example:
+        >>> int(0.29 * 100), share(0.29, 100)
+        (28, 29)
+    """
+    return int(ratio * count + 1e-9)
+
+
+def subgraph(graph: EdgeIndex, keep: Tensor) -> EdgeIndex:
+    r"""The graph of some edges, all nodes kept; ``keep`` are columns of ``graph``, rising.
+
+    Degrees are those of the result, so propagation over it is normalised anew.
+
+    Example:
+        >>> from pyg_advcf import as_graph
+        >>> graph = as_graph(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 2)
+        >>> subgraph(graph, torch.tensor([0, 2])).as_tensor().tolist()
+        [[0, 1], [0, 1]]
+    """
+    if keep.numel() == graph.size(1):
+        return graph
+    pairs = graph.as_tensor()[:, keep.to(graph.device)]
+    # A selection in rising order of what is sorted by row is sorted by row.
+    return EdgeIndex(pairs, sparse_size=graph.sparse_size(), sort_order='row').fill_cache_()
+
+
+class GraphView(BaseTransform):
+    r"""Base class: a random part of the training graph; users, items and held-out pairs stay.
+
+    Args:
+        ratio: :math:`\rho \in [0, 1)`, the share that is dropped; 0 changes nothing.
+        seed: Seed of the draw: two calls draw the same.
+        generator: Draws on from this one instead, so that two calls differ.
+
+    Raises:
+        ValueError: If ``ratio`` is out of range.
+    """
+    def __init__(
+        self,
+        ratio: float = 0.1,
+        seed: int = 0,
+        generator: Optional[torch.Generator] = None,
+    ) -> None:
+        if not 0 <= ratio < 1:
+            raise ValueError(f"'ratio' is {ratio!r}, but needs to be at least 0 and below 1: a "
+                             f"view without edges has nothing to propagate over")
+        self.ratio, self.seed, self.generator = ratio, seed, generator
+
+    def draw(self, edge_index: Tensor, num_users: int, num_items: int,
+             generator: torch.Generator) -> Tensor:
+        r"""The columns of ``edge_index`` that stay, in rising order."""
+        raise NotImplementedError
+
+    def keep(self, edge_index: Tensor, num_users: int, num_items: int,
+             generator: torch.Generator) -> Tensor:
+        r"""As :meth:`draw`, of which something has to be left.
+
+        Raises:
+            ValueError: If no edge is left.
+        """
+        kept = self.draw(edge_index, num_users, num_items, generator)
+        if kept.numel() == 0:
+            raise ValueError(f"{self!r} drops all of {edge_index.size(1)} edges; lower 'ratio'")
+        return kept
+
+    def graphs(
+        self,
+        graph: EdgeIndex,
+        count: int = 1,
+        generator: Optional[torch.Generator] = None,
+    ) -> list[EdgeIndex]:
+        r"""A view of ``graph`` for each of ``count`` propagations: the same for all.
+
+        Args:
+            graph: As :func:`pyg_advcf.interaction_graph` returns it.
+            count: How many.
+            generator: Source of randomness; that of the constructor by default.
+
+        Raises:
+            ValueError: If no edge is left.
+        """
+        return [subgraph(graph, self._keep_of(graph, generator))] * count
+
+    def _keep_of(self, graph: EdgeIndex, generator: Optional[torch.Generator]) -> Tensor:
+        sizes = graph.get_sparse_size(0), graph.get_sparse_size(1)
+        generator = self._source() if generator is None else generator
+        return self.keep(graph.as_tensor().cpu(), *sizes, generator)
+
+    def _source(self) -> torch.Generator:
+        return (torch.Generator().manual_seed(self.seed) if self.generator is None
+                else self.generator)
+
+    def forward(self, data: HeteroData) -> HeteroData:
+        validate(data)
+        edge_index = data[EDGE_TYPE].edge_index
+        kept = self.keep(edge_index.cpu(), *num_nodes(data), self._source())
+        return keep_edges(data, kept.to(edge_index.device))
+
+    def __repr__(self) -> str:
+        source = (f'seed={self.seed}' if self.generator is None else 'generator')
+        return f'{self.__class__.__name__}(ratio={self.ratio}, {source})'
