@@ -34,7 +34,7 @@ SPACES = {
 }
 ABLATIONS = ('no-views', 'no-weights', 'no-contrast', 'no-adversarial-loss', 'random', 'joint',
              'finite-difference', 'alternating-easy', 'alternating-hard', 'global', 'pgd')
-STAGES = ('search', 'seeds', 'diagnosis', 'ablation', 'noise', 'cold', 'yelp')
+STAGES = ('search', 'seeds', 'diagnosis', 'yelp', 'noise', 'cold', 'ablation')
 # After the search: what separates ACCF from random-noise views? Without weights, all else equal.
 DIAGNOSIS = [
     ('accf', dict(contrast=0.1, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',

@@ -13,6 +13,10 @@ once as there are cores; runs that are done are not repeated.
         --first-seed 3 --seeds 2
 
 adds two seeds with the settings that an earlier search chose, and paired tests over these.
+
+    python benchmarks/sharpcf.py --reduced
+
+is a reduced run on a fifth of Gowalla's users: 64 dimensions, two settings a method, one seed.
 """
 import argparse
 import hashlib
@@ -39,16 +43,25 @@ SPACES = {
 }
 
 
-def run(work, data_dir, method, setting, first=0, seeds=1):
+REDUCED = {
+    'bpr': [{'l2': v} for v in (1e-3, 1e-2)],
+    'apr': [{'epsilon': e, 'l2': 2e-3} for e in (0.05, 0.2)],
+    'sharpcf': [{'weight': w, 'l2': 1e-3} for w in (1., 0.1)],
+    'sam': [{'rho': r, 'l2': 1e-3} for r in (0.5, 0.05)],
+}
+
+
+def run(work, data_dir, method, setting, first=0, seeds=1,
+        data=('--dataset', 'ml-1m')):
     r"""The records of one call of the example."""
     # What the example sets by default is part of the name: another setting is another run.
     digest = hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()[:8]
-    name = '_'.join([method, *(f'{k}{v:g}' for k, v in sorted(setting.items())),
+    name = '_'.join([method, data[1], *(f'{k}{v:g}' for k, v in sorted(setting.items())),
                      f'seed{first}to{first + seeds - 1}', digest])
     path = work / f'{name}.json'
     if not path.exists():
         partial = path.with_suffix('.running')
-        command = [sys.executable, '-W', 'ignore', str(EXAMPLE), '--dataset', 'ml-1m',
+        command = [sys.executable, '-W', 'ignore', str(EXAMPLE), *data,
                    '--data-dir', data_dir, '--method', method, '--seeds', str(seeds),
                    '--first-seed', str(first),
                    '--threads', '1', '--patience', '4', '--json', str(partial),
@@ -100,12 +113,22 @@ def main():
     parser.add_argument('--seeds', type=int, default=5)
     parser.add_argument('--search', type=Path, help='a search that is done: run seeds alone')
     parser.add_argument('--first-seed', type=int, default=3, help='with --search')
+    parser.add_argument('--reduced', action='store_true', help='the reduced run on Gowalla alone')
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     results, tests = (args.out / f'ml-1m_mf_sharpcf{name}.json' for name in ('', '_paired'))
 
     with ThreadPoolExecutor(args.jobs) as pool:
+        if args.reduced:
+            part = ('--dataset', 'gowalla', '--users', '0.2', '--dim', '64', '--lr', '0.002',
+                    '--epochs', '200', '--start', '60')
+            futures = [pool.submit(run, args.work, args.data_dir, m, s, data=part)
+                       for m, space in REDUCED.items() for s in space]
+            records = [r for f in tqdm(futures, desc='reduced') for r in f.result()]
+            (args.out / 'gowalla_mf_sharpcf_reduced.json').write_text(
+                '[\n' + ',\n'.join(map(json.dumps, records)) + '\n]\n')
+            return
         if args.search:
             best = {row['method']: row['setting'] for row in json.loads(args.search.read_text())
                     if row['chosen']}

@@ -247,6 +247,18 @@ def write_sharpcf() -> None:
         setting = ', '.join(f'{k} {v:g}' for k, v in r['setting'].items())
         tried.append(f"| {mark}{NAMES[r['method']]}{mark} | {setting} | {r['valid']:.4f} "
                      f"| {r['best_epoch'] + 1} | {r['test']['recall@20']:.4f} |")
+    own = {'bpr': ['l2'], 'apr': ['epsilon', 'l2'], 'sharpcf': ['weight', 'l2'],
+           'sam': ['rho', 'l2']}
+    reduced = ['| method | setting | validation R@20 | ' + ' | '.join(metrics) + ' |',
+               '|' + '---|' * (len(metrics) + 3)]
+    part = load('gowalla_mf_sharpcf_reduced.json')
+    for r in part:
+        best = max(x['valid']['recall@20'] for x in part if x['method'] == r['method'])
+        mark = '**' if r['valid']['recall@20'] == best else ''
+        setting = ', '.join(f"{k} {r['settings'][k]:g}" for k in own[r['method']])
+        cells = [f"{r['test']['test'][m]:.4f}" for m in metrics]
+        reduced.append(f"| {mark}{NAMES[r['method']]}{mark} | {setting} "
+                       f"| {r['valid']['recall@20']:.4f} | {' | '.join(cells)} |")
     groups = list(runs['bpr'][0]['degree']['test'])
     tail = ['| method | ' + ' | '.join(f'R@20, {g}' for g in groups) + ' |',
             '|' + '---|' * (len(groups) + 1)]
@@ -277,7 +289,7 @@ def write_sharpcf() -> None:
     fill('sharpcf.md', seeds=str(len(runs['bpr'])), **{
         name: '\n'.join(lines) for name, lines in (
             ('table', table), ('gains', gains), ('search', tried), ('tail', tail),
-            ('cost', cost))})
+            ('cost', cost), ('reduced', reduced))})
 
 
 def percent(values: list[float]) -> str:
