@@ -78,3 +78,14 @@ def bsl(pos, neg, user, pos_temperature, neg_temperature):
 
     return {u: smooth_mean(negatives, neg_temperature) - smooth_mean(positives, pos_temperature)
             for u, (positives, negatives) in by_user(pos, neg, user).items()}
+
+
+def bc(pos, neg, margin, temperature):
+    shifted = [math.cos(min(math.acos(c) + m, math.pi)) for c, m in zip(pos, margin)]
+    return infonce([c / temperature for c in shifted],
+                   [[c / temperature for c in row] for row in neg])
+
+
+def adaptau(pos, neg, base, temperature):
+    return [-i / base + math.log(sum(math.exp(j / t) for j in row))
+            for i, row, t in zip(pos, neg, temperature)]

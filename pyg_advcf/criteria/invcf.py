@@ -27,13 +27,15 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
         tensor(1.)
     """
     def centred(x: Tensor) -> Tensor:
+        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         d = torch.cdist(x, x, compute_mode='donot_use_mm_for_euclid_dist')
         return d - d.mean(0) - d.mean(1, keepdim=True) + d.mean()
 
     a, b = centred(x), centred(y)
-    scale = (a.square().mean() * b.square().mean()).sqrt()
-    alone = scale == 0
-    squared = ((a * b).mean() / scale.masked_fill(alone, 1.)).masked_fill(alone, 0.)
+    own = torch.stack([a.square().mean(), b.square().mean()])
+    constant = (own == 0).any()
+    scale = own.masked_fill(constant, 1.).sqrt().prod()
+    squared = ((a * b).mean() / scale).masked_fill(constant, 0.)
     # The root has no derivative at 0, where rounding may also lead below.
     positive = squared > 0
     return squared.where(positive, 1.).sqrt().where(positive, 0.)
