@@ -29,7 +29,7 @@ def build(name, backbone, data):
     r"""The step of a method, past its warm start."""
     if name == 'sam':
         return SAMStep(methods.BPR(backbone, data))
-    kwargs = {'sharpcf': {'start': 0}}.get(name, {})
+    kwargs = {'adaptau': {'warmup': 0}, 'bc': {'warmup': 0}, 'sharpcf': {'start': 0}}.get(name, {})
     method = METHODS[name](backbone, data, **kwargs)
     return MinMaxStep(method) if isinstance(method, AdversarialRecommender) else Step(method)
 

@@ -43,7 +43,8 @@ def bir(
 
 @CRITERIA.register('bir')
 class BIR(Criterion):
-    r"""In-batch negatives resampled by score, `arXiv 2205.14859 <https://arxiv.org/abs/2205.14859>`_.
+    r"""BIR, in-batch negatives resampled by score, `arXiv 2205.14859
+    <https://arxiv.org/abs/2205.14859>`_.
 
     The items of a batch come about by popularity :math:`q`. Of each row's negatives as many are
     drawn anew, with replacement, by

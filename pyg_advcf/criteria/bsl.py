@@ -33,7 +33,7 @@ def bsl(
 
 @CRITERIA.register('bsl')
 class BSL(Criterion):
-    r"""Bilateral softmax loss, `arXiv 2312.12882 <https://arxiv.org/abs/2312.12882>`_.
+    r"""BSL, a bilateral softmax loss, `arXiv 2312.12882 <https://arxiv.org/abs/2312.12882>`_.
 
     A log-mean-exp over the positives of a user as well as over the negatives:
 

@@ -51,7 +51,7 @@ def uniformity(x: Tensor, count: Optional[Tensor] = None, chunk_size: int = 2048
 
     def chunk(rows: Tensor, start: int) -> Tensor:
         # -2 * (2 - 2 cos): at most 0, so nothing overflows.
-        potential = (4 * (rows @ x.t()) - 4).exp()
+        potential = torch.addmm(x.new_full((1, ), -4.), rows, x.t(), alpha=4).exp()
         own = weight[start:start + rows.size(0)]
         # Of the copies of one row, all pairs but each copy with itself.
         return own @ (potential @ weight) - (own * potential.diagonal(start)).sum()

@@ -10,7 +10,7 @@ from pyg_advcf.interactions import Batch
 
 
 class XIR(Criterion):
-    r"""Resampled negatives of the batch and of a cache, `arXiv 2205.14859
+    r"""XIR, resampled negatives of the batch and of a cache, `arXiv 2205.14859
     <https://arxiv.org/abs/2205.14859>`_.
 
     With half as many draws as the batch has items from each of the two, by the rule of

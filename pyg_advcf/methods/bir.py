@@ -1,4 +1,6 @@
 r"""BIR."""
+from typing import Optional
+
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
@@ -12,7 +14,8 @@ from pyg_advcf.registry import METHODS
 
 @METHODS.register('bir')
 class BIR(Recommender):
-    r"""In-batch negatives resampled by score, `arXiv 2205.14859 <https://arxiv.org/abs/2205.14859>`_.
+    r"""BIR, in-batch negatives resampled by score, `arXiv 2205.14859
+    <https://arxiv.org/abs/2205.14859>`_.
 
     On dot products. The negatives are the items of the batch, a user's training items left out;
     those of the loader are not looked at, so ``num_neg=1`` is the cheapest. See
@@ -21,10 +24,12 @@ class BIR(Recommender):
     Args:
         backbone: Computes the embeddings.
         data: Interactions; their degrees are the popularity.
+        num_draws: Draws per row; by default as many as the batch has items, which is published and
+            takes most of the time of a step.
         l2: Weight of the L2 term on users and positives.
 
     Raises:
-        ValueError: If ``l2`` is negative.
+        ValueError: If ``num_draws`` is below 1 or ``l2`` negative.
 
     Example:
         >>> from pyg_advcf import InteractionLoader, MF, Step, fit
@@ -35,8 +40,14 @@ class BIR(Recommender):
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
-    def __init__(self, backbone: Backbone, data: HeteroData, l2: float = 1e-4) -> None:
-        super().__init__(backbone, Dot(), criteria.BIR(degrees(data)[1]), l2)
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: HeteroData,
+        num_draws: Optional[int] = None,
+        l2: float = 1e-4,
+    ) -> None:
+        super().__init__(backbone, Dot(), criteria.BIR(degrees(data)[1], num_draws), l2)
 
     def pool(self, batch: Batch) -> Tensor:
         r"""Ids of the items that all rows share as negatives."""

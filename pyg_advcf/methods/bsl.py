@@ -11,7 +11,7 @@ from pyg_advcf.registry import METHODS
 
 @METHODS.register('bsl')
 class BSL(Recommender):
-    r"""Bilateral softmax loss, `arXiv 2312.12882 <https://arxiv.org/abs/2312.12882>`_.
+    r"""BSL, a bilateral softmax loss, `arXiv 2312.12882 <https://arxiv.org/abs/2312.12882>`_.
 
     The rows of one user in a batch are that user's positives. See
     :class:`~pyg_advcf.criteria.BSL`.

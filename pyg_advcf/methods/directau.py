@@ -11,7 +11,8 @@ from pyg_advcf.registry import METHODS
 
 @METHODS.register('directau')
 class DirectAU(Recommender):
-    r"""Alignment and uniformity as the loss, `arXiv 2206.12811 <https://arxiv.org/abs/2206.12811>`_.
+    r"""DirectAU, alignment and uniformity as the loss, `arXiv 2206.12811
+    <https://arxiv.org/abs/2206.12811>`_.
 
     It looks at no negatives: a loader with ``num_neg=1`` is the cheapest. Ranking is by cosine.
 

@@ -13,7 +13,7 @@ from pyg_advcf.registry import METHODS
 
 @METHODS.register('invcf')
 class InvCF(Recommender):
-    r"""InfoNCE on preferences that popularity is held apart from (InvCF).
+    r"""InvCF, InfoNCE on preferences that popularity is held apart from.
 
     Next to the backbone's tables there is one of popularity, with a row for each training degree,
     which goes through the same backbone. Ranking is by the preferences alone. See

@@ -13,7 +13,7 @@ from pyg_advcf.registry import METHODS
 
 @METHODS.register('sdro')
 class SDRO(Recommender):
-    r"""InfoNCE weighted towards the group of users with the largest running loss.
+    r"""sDRO, InfoNCE weighted towards the group of users with the largest running loss.
 
     See :class:`~pyg_advcf.criteria.SDRO`.
 

@@ -12,7 +12,7 @@ from pyg_advcf.registry import METHODS
 
 @METHODS.register('xir')
 class XIR(BIR):
-    r"""Resampled negatives of the batch and of a cache, `arXiv 2205.14859
+    r"""XIR, resampled negatives of the batch and of a cache, `arXiv 2205.14859
     <https://arxiv.org/abs/2205.14859>`_.
 
     On dot products. The negatives are the items of the batch and those of the cache, a user's
