@@ -37,7 +37,7 @@ def build(name, backbone, data, batch_size):
         return BilevelStep(methods.ACCF(backbone, data, weighting='bilevel'),
                            InteractionLoader(data, batch_size, split='outer'), mode=mode,
                            every=int(every or 1))
-    kwargs = {'sharpcf': {'start': 0}}.get(name, {})
+    kwargs = {'adaptau': {'warmup': 0}, 'bc': {'warmup': 0}, 'sharpcf': {'start': 0}}.get(name, {})
     method = METHODS[name](backbone, data, **kwargs)
     return MinMaxStep(method) if isinstance(method, AdversarialRecommender) else Step(method)
 

@@ -9,6 +9,7 @@ The published comparison on Coat, ten seeds, with the constant ln k as a control
     python examples/lightgcn_advinfonce.py --dataset coat --seeds 10 --json coat.json
 """
 import argparse
+import inspect
 import time
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def build(name: str, backbone_name: str, dataset: str, data, s: dict):
         # Plain LightGCN (64 dimensions, batch 2048) was published with 1e-4, the comparison of
         # AdvInfoNCE with 1e-5.
         return cls(backbone, data, l2=1e-5 if dataset in NUM_LAYERS else 1e-4)
+    if 'temperature' not in inspect.signature(cls).parameters:
+        return cls(backbone, data)
     return cls(backbone, data, temperature=s['temperature'])
 
 

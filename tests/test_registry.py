@@ -7,9 +7,12 @@ def test_registries_are_filled():
     assert {'coat', 'yahoo_r3', 'kuairec', 'ml-1m', 'gowalla', 'yelp2018', 'amazon_book',
             'amazon_pet', 'synthetic'} == set(DATASETS)
     assert {'mf', 'lightgcn', 'vgae', 'ultragcn', 'lightgcl', 'dccf'} <= set(BACKBONES)
-    assert {'bpr', 'bce', 'infonce', 'advinfonce'} <= set(CRITERIA)
-    assert {'bpr', 'bce', 'infonce', 'advinfonce', 'uniform', 'sgl', 'ncl', 'lightgcl', 'dccf',
-            'ultragcn'} <= set(METHODS)
+    assert {'bpr', 'bce', 'infonce', 'advinfonce', 'hinge', 'warp', 'dcl', 'infol1o', 'supcon',
+            'ccl', 'bsl', 'bc', 'adaptau', 'sdro', 'bir'} <= set(CRITERIA)
+    assert {'bpr', 'bce', 'infonce', 'advinfonce', 'uniform', 'hinge', 'warp', 'dcl', 'infol1o',
+            'supcon', 'ccl', 'bsl', 'directau', 'bc', 'adaptau', 'sdro', 'bir', 'xir',
+            'invcf', 'apr', 'sharpcf', 'simgcl', 'xsimgcl', 'accf', 'sgl', 'ncl', 'lightgcl',
+            'dccf', 'ultragcn'} <= set(METHODS)
 
 
 def test_unknown_name():

@@ -4,25 +4,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.criteria.grouping import first_occurrence
 from pyg_advcf.interactions import Batch, Embeddings
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
-
-
-def first_occurrence(ids: Tensor) -> Tensor:
-    r"""For every entry, the place where its value occurs first; without a synchronisation.
-
-    Example:
-        >>> first_occurrence(torch.tensor([7, 3, 7, 3]))
-        tensor([0, 1, 0, 1])
-    """
-    if ids.numel() == 0:
-        return ids.long()
-    value, order = torch.sort(ids, stable=True)
-    new = torch.ones_like(value, dtype=torch.bool)
-    new[1:] = value[1:] != value[:-1]
-    # Along the sorted values, the first of a run stands for the run.
-    start = torch.where(new, torch.arange(ids.numel(), device=ids.device), 0).cummax(0)[0]
-    return torch.empty_like(order).scatter_(0, order, order[start])
 
 
 class ViewInfoNCE(nn.Module):

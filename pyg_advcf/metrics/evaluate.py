@@ -216,9 +216,8 @@ def evaluate(
     return {split: collected[split].compute(per_user) for split in splits}
 
 
-def _embed(model: Any, similarity: Optional[Similarity]) -> tuple[Similarity, Embeddings]:
-    if similarity is None:
-        similarity = getattr(model, 'similarity', None) or Dot()
+def final_embeddings(model: Any) -> Embeddings:
+    r"""Of a method, a backbone, or :class:`~pyg_advcf.Embeddings`: in evaluation mode, detached."""
     if isinstance(model, Embeddings):
         z = model
     elif hasattr(model, 'embeddings'):
@@ -228,7 +227,13 @@ def _embed(model: Any, similarity: Optional[Similarity]) -> tuple[Similarity, Em
         with torch.no_grad():
             z = model.eval()()
         model.train(training)
-    z = similarity.prepare(Embeddings(z.user.detach(), z.item.detach()))
+    return Embeddings(z.user.detach(), z.item.detach())
+
+
+def _embed(model: Any, similarity: Optional[Similarity]) -> tuple[Similarity, Embeddings]:
+    if similarity is None:
+        similarity = getattr(model, 'similarity', None) or Dot()
+    z = similarity.prepare(final_embeddings(model))
     if z.user.dtype in (torch.float16, torch.bfloat16):
         z = Embeddings(z.user.float(), z.item.float())
     for name, table in (('user', z.user), ('item', z.item)):

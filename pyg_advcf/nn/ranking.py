@@ -3,6 +3,9 @@ from typing import Optional
 
 import torch
 from torch import Tensor
+from torch_geometric import EdgeIndex
+
+from pyg_advcf.ops.spmm import compressed
 
 
 class PairMask:
@@ -79,3 +82,46 @@ def rank(
     if candidate_mask is not None:
         scores[:, ~candidate_mask] = float('-inf')
     return top_k(scores, k)
+
+
+def _known_by_pairs(graph: EdgeIndex, user: Tensor, item: Tensor) -> Tensor:
+    r"""Goes through the items of the users: few, but how many, the host has to know."""
+    row, known = PairMask(*compressed(graph, False))(user)
+    value, order = torch.sort(item)
+    first = torch.searchsorted(value, known)
+    count = torch.searchsorted(value, known, right=True) - first
+    # An item that the pool repeats has as many columns.
+    offset = torch.arange(int(count.sum()), device=item.device)
+    offset = offset - torch.repeat_interleave(count.cumsum(0) - count, count)
+    column = order[torch.repeat_interleave(first, count) + offset]
+    mask = torch.zeros(user.numel(), item.numel(), dtype=torch.bool, device=item.device)
+    mask[torch.repeat_interleave(row, count), column] = True
+    return mask
+
+
+def _known_by_search(graph: EdgeIndex, user: Tensor, item: Tensor) -> Tensor:
+    r"""Looks every pair up, which needs no synchronisation."""
+    row, column = graph.as_tensor().long()
+    num_items = graph.get_sparse_size(1)
+    keys = row * num_items + column
+    key = user.unsqueeze(1) * num_items + item
+    return keys[torch.searchsorted(keys, key).clamp_(max=keys.numel() - 1)] == key
+
+
+def known_pairs(graph: EdgeIndex, user: Tensor, item: Tensor) -> Tensor:
+    r"""Whether the users have interacted with the items of one pool, ``[B, P]``.
+
+    Args:
+        graph: As :func:`pyg_advcf.interaction_graph` returns it.
+        user: ``[B]``.
+        item: ``[P]``; may repeat.
+
+    Example:
+        >>> from pyg_advcf import as_graph
+        >>> graph = as_graph(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 3)
+        >>> known_pairs(graph, torch.tensor([1, 0]), torch.tensor([1, 2, 0]))
+        tensor([[ True, False, False],
+                [ True, False,  True]])
+    """
+    search = _known_by_pairs if user.device.type == 'cpu' else _known_by_search
+    return search(graph, user.long(), item.long())

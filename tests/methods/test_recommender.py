@@ -1,4 +1,5 @@
 r"""What holds for every method over every backbone."""
+import copy
 import inspect
 
 import pytest
@@ -24,6 +25,8 @@ PAIRS = [(b, m) for b in BACKBONES for m in METHODS if METHODS[m].supports(BACKB
 # under their own method.
 TRACED = [(b, m) for b, m in PAIRS if b in ('mf', 'lightgcn') or m in ('bpr', b)]
 OWN = {
+    'adaptau': {'warmup': 2},
+    'bsl': {'pos_temperature': 1.},  # A low one is content with one good positive of a user.
     # Penalised from an epoch on that training reaches; a shift that 0.5 would make too large.
     'apr': {'epsilon': 0.1},
     'accf': {'epsilon': 0.1},
@@ -99,7 +102,9 @@ def test_l2_is_added_once(toy, name):
     for l2 in (0., 0.5):
         torch.manual_seed(0)
         backbone = BACKBONES[next(b for b, m in PAIRS if m == name)](toy, dim=8)
-        losses.append(METHODS[name](backbone, toy, l2=l2)(batch))
+        method = METHODS[name](backbone, toy, l2=l2)
+        method.on_epoch_start(100)  # Past a warm-up in which other parameters learn.
+        losses.append(method(batch))
     x = backbone.x
     rows = [x.user[batch.user], x.item[batch.item]]
     if METHODS[name].pairwise:
@@ -113,12 +118,38 @@ def test_compiles(toy, backbone, name):
     # The graph's own cache breaks the traced graph: no `fullgraph`, but the same result.
     method = build(backbone, name, toy)
     batch = next(iter(InteractionLoader(toy, 64, 1 if method.pairwise else 8)))
-    results = []
+    method.on_epoch_start(100)
+    results, state = [], copy.deepcopy(method.state_dict())
     for function in (method, torch.compile(method, backend='aot_eager')):
         torch.manual_seed(0)
+        method.load_state_dict(state)  # A call may record something.
         method.zero_grad()
         function(batch).backward()
         results.append([p.grad.clone() for p in method.backbone.parameters()])
     for a, b in zip(*results):
         assert torch.allclose(a, b, atol=1e-5)
     torch.compiler.reset()
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_resumed_run_equals_the_uninterrupted_one(toy_factory, tmp_path, name):
+    # What a method remembers of earlier epochs and batches is part of its state.
+    data = toy_factory(held_out=False)
+    if METHODS[name].trained_by == 'BilevelStep':
+        data = RandomSplit(val=0., outer=0.1, per_user=False)(data)
+    backbone = next(b for b, m in PAIRS if m == name)
+
+    def train(epochs, seed, **kwargs):
+        torch.manual_seed(seed)
+        method = build(backbone, name, data)
+        step = STEPS[method.trained_by](method, data, 0.05)
+        fit(step, InteractionLoader(data, 64, 1 if method.pairwise else 4), epochs,
+            evaluate_every=4, progress=False, **kwargs)
+        return method.state_dict()
+
+    straight = train(8, 0)
+    path = tmp_path / 'run.pt'
+    train(4, 0, checkpoint=path)
+    resumed = train(8, 7, checkpoint=path, resume=True)
+    for key, value in straight.items():
+        assert torch.equal(value, resumed[key]), key

@@ -1,6 +1,14 @@
 import torch
 
-from pyg_advcf.nn.ranking import PairMask, rank, top_k
+from pyg_advcf import EDGE_TYPE, interaction_graph
+from pyg_advcf.nn.ranking import (
+    PairMask,
+    _known_by_pairs,
+    _known_by_search,
+    known_pairs,
+    rank,
+    top_k,
+)
 
 
 def test_top_k_equals_a_stable_sort():
@@ -34,3 +42,14 @@ def test_rank_with_masks():
                   masked=(torch.tensor([0]), torch.tensor([1])),
                   candidate_mask=torch.tensor([True, True, False, True]))
     assert ids.tolist() == [[3, 0, -1, -1]]
+
+
+def test_known_pairs_both_ways(toy):
+    graph = interaction_graph(toy)
+    pairs = {tuple(p) for p in toy[EDGE_TYPE].edge_index.t().tolist()}
+    user, item = torch.randint(30, (12, )), torch.randint(40, (50, ))  # Both repeat.
+    expected = torch.tensor([[(u, i) in pairs for i in item.tolist()] for u in user.tolist()])
+    assert expected.any() and not expected.all()
+    for search in (known_pairs, _known_by_pairs, _known_by_search):
+        assert torch.equal(search(graph, user, item), expected)
+        assert not search(graph, user, item[:0]).any()

@@ -1,0 +1,111 @@
+r"""BC loss: an angular margin by how far popularity predicts an interaction."""
+import math
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from pyg_advcf._checks import check_positive
+from pyg_advcf.criteria.criterion import Criterion, check_scores
+from pyg_advcf.criteria.infonce import infonce
+from pyg_advcf.criteria.popularity import PopularityEmbedding
+from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.ops import sampled_scores
+from pyg_advcf.registry import CRITERIA
+
+_LARGEST = 1 - 1e-7  # A cosine; at 1 the angle has no derivative.
+
+
+def bc(
+    pos: Tensor,
+    neg: Tensor,
+    margin: Tensor,
+    temperature: float = 0.07,
+    reduction: str = 'mean',
+) -> Tensor:
+    r"""BC loss on cosines for given margins ``[B]``, in radians and at least 0; see :class:`BC`."""
+    pos, neg = check_scores(pos, neg)
+    cosine = pos.clamp(-_LARGEST, _LARGEST)
+    margin = torch.minimum(margin.to(pos.dtype), math.pi - cosine.detach().acos())
+    # cos(angle + margin), without the derivative of the arc cosine.
+    shifted = cosine * margin.cos() - (1 - cosine.square()).sqrt() * margin.sin()
+    return infonce(shifted / temperature, neg / temperature, reduction)
+
+
+@CRITERIA.register('bc')
+class BC(Criterion):
+    r"""BC loss, a bias-aware angular margin, `arXiv 2210.11054 <https://arxiv.org/abs/2210.11054>`_.
+
+    InfoNCE where the angle :math:`\theta` of a positive pair is widened by a margin, the larger the
+    less its popularity alone predicts it:
+
+    .. math::
+        s^+ = \cos(\theta + M) / \tau_1, \qquad
+        M = \min(1 - \sigma(p_u \cdot p_i),\ \pi - \theta)
+
+    The popularity branch :math:`p` has a row for every distinct training degree of users and of
+    items, and learns by :meth:`branch_loss` alone: no gradient of this loss reaches it.
+
+    The scores are cosines without a temperature: ``Cosine(1.)``.
+
+    Args:
+        user_degree: Training degree of every user, ``[num_users]``.
+        item_degree: Training degree of every item, ``[num_items]``.
+        dim: Width of the branch.
+        temperature: :math:`\tau_1 > 0`; 0.05 to 3 are published.
+        branch_temperature: :math:`\tau_2 > 0` of the branch.
+        reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
+
+    Shapes:
+        ``pos [B]``, ``neg [B, N]`` and a :class:`~pyg_advcf.Batch` to a scalar (``[B]`` without
+        reduction).
+
+    Raises:
+        ValueError: If ``dim`` is below 1, a temperature not above 0, ``reduction`` unknown, the
+            shapes do not fit, or ``batch`` is missing.
+
+    Example:
+        >>> criterion = BC(torch.tensor([1, 1]), torch.tensor([1, 1, 0]), dim=4, temperature=1.)
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0, 1], [0, 1], [[2], [2]], [0, 1])))
+        >>> bool(criterion(torch.ones(2), torch.ones(2, 1), batch) > 0.6931)  # Above InfoNCE: ln 2
+        True
+    """
+    def __init__(
+        self,
+        user_degree: Tensor,
+        item_degree: Tensor,
+        dim: int = 64,
+        temperature: float = 0.07,
+        branch_temperature: float = 0.1,
+        reduction: str = 'mean',
+    ) -> None:
+        super().__init__(reduction)
+        self.temperature = check_positive('temperature', temperature)
+        self.branch_temperature = check_positive('branch_temperature', branch_temperature)
+        self.branch = PopularityEmbedding(user_degree, item_degree, dim)
+
+    def margin(self, batch: Batch) -> Tensor:
+        r"""The margins of the positives before they are bounded, detached, ``[B]``."""
+        local = self.branch.buckets(batch)
+        with torch.no_grad():
+            p = self.branch.user(local.user) * self.branch.item(local.item)
+            return torch.sigmoid(-p.sum(-1))
+
+    def branch_loss(self, batch: Batch) -> Tensor:
+        r"""InfoNCE on the cosines of the branch, over the same pairs; its only gradient."""
+        local = self.branch.buckets(batch)
+        z = Embeddings(self.branch.user.weight, self.branch.item.weight)
+        pos, neg = sampled_scores(*z[:2], local.user, local.item, local.neg_item, 'cosine',
+                                  self.branch_temperature)
+        if batch.neg_mask is not None:
+            neg = neg.masked_fill(~batch.neg_mask, float('-inf'))
+        return infonce(pos, neg, self.reduction)
+
+    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
+        if batch is None:
+            raise ValueError("BC needs 'batch', the ids whose popularity sets the margins: call "
+                             "criterion(pos, neg, batch)")
+        return bc(pos, neg, self.margin(batch), self.temperature, self.reduction)
+
+    def extra_repr(self) -> str:
+        return f'temperature={self.temperature}, branch_temperature={self.branch_temperature}'

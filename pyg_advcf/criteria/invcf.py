@@ -1,0 +1,155 @@
+r"""InvCF: preferences that predict alike whatever the popularity next to them."""
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf.criteria.infonce import infonce
+from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.ops import sampled_scores
+
+
+def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
+    r"""Distance correlation of two samples: 0 if independent, 1 if equal up to a similarity.
+
+    From "Measuring and testing dependence by correlation of distances" (Annals of Statistics,
+    2007); 0 if one sample is constant.
+
+    Args:
+        x: ``[n, D]``.
+        y: ``[n, D']``.
+
+    Example:
+        >>> x = torch.tensor([[0.], [1.], [5.]])
+        >>> distance_correlation(x, 1 - 3 * x)
+        tensor(1.)
+    """
+    def centred(x: Tensor) -> Tensor:
+        x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        d = torch.cdist(x, x, compute_mode='donot_use_mm_for_euclid_dist')
+        return d - d.mean(0) - d.mean(1, keepdim=True) + d.mean()
+
+    a, b = centred(x), centred(y)
+    own = torch.stack([a.square().mean(), b.square().mean()])
+    constant = (own == 0).any()
+    scale = own.masked_fill(constant, 1.).sqrt().prod()
+    squared = ((a * b).mean() / scale).masked_fill(constant, 0.)
+    # The root has no derivative at 0, where rounding may also lead below.
+    positive = squared > 0
+    return squared.where(positive, 1.).sqrt().where(positive, 0.)
+
+
+class InvCF(nn.Module):
+    r"""Invariant collaborative filtering: preference and popularity embeddings, held apart.
+
+    .. math::
+        L = L(E) + \lambda_1 L(P) + \lambda_3 \left( L([P \| E]) + L([P_\pi \| E]) \right)
+            + \frac{\lambda_2}{F} \sum_f \mathrm{dCor}(E_f, P_f)
+
+    where :math:`L` is InfoNCE on cosines of the preference embeddings :math:`E`, of the popularity
+    embeddings :math:`P`, or of both side by side, and :math:`\pi` permutes the popularity of the
+    batch's users and positives, of both alike. :math:`E_f, P_f` are the blocks of the columns of
+    the rows of the batch, users and positives apart. From "Invariant Collaborative Filtering to
+    Popularity Distribution Shift" (WWW 2023), whose code *subtracts* the last term, which rewards
+    dependence.
+
+    Args:
+        temperature: :math:`\tau > 0`.
+        popularity: :math:`\lambda_1 \geq 0`.
+        independence: :math:`\lambda_2 \geq 0`.
+        invariance: :math:`\lambda_3 \geq 0`.
+        factors: Number :math:`F` of blocks of columns.
+
+    Shapes:
+        Two :class:`~pyg_advcf.Embeddings` and a :class:`~pyg_advcf.Batch` with ids into them to a
+        scalar.
+
+    Raises:
+        ValueError: If an argument is out of range, or if there are more blocks than columns.
+
+    Example:
+        >>> z = Embeddings(torch.ones(3, 4), torch.ones(5, 4))
+        >>> batch = Batch(*(torch.tensor(t) for t in ([0, 2], [1, 1], [[3], [4]], [0, 1])))
+        >>> InvCF(popularity=1., invariance=1.)(z, z, batch)  # 4 ln 2
+        tensor(2.7726)
+    """
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        popularity: float = 1e-5,
+        independence: float = 0.,
+        invariance: float = 1e-4,
+        factors: int = 4,
+    ) -> None:
+        super().__init__()
+        self.temperature = check_positive('temperature', temperature)
+        self.popularity = check_positive('popularity', popularity, zero=True)
+        self.independence = check_positive('independence', independence, zero=True)
+        self.invariance = check_positive('invariance', invariance, zero=True)
+        self.factors = check_count('factors', factors)
+
+    def forward(
+        self,
+        z: Embeddings,
+        p: Embeddings,
+        batch: Batch,
+        order: Optional[Tensor] = None,
+    ) -> Tensor:
+        r"""Computes the loss.
+
+        Args:
+            z: Preference embeddings.
+            p: Popularity embeddings, with the same rows.
+            batch: Ids into both.
+            order: The permutation :math:`\pi` of the batch's rows, ``[B]``; drawn if absent.
+        """
+        loss = self._contrast(z, batch)
+        if self.popularity > 0.:
+            loss = loss + self.popularity * self._contrast(p, batch)
+        if self.invariance > 0.:
+            if order is None:
+                order = torch.randperm(batch.user.numel(), device=batch.user.device)
+            both = Embeddings(*(torch.cat(t, dim=1) for t in zip(p[:2], z[:2])))
+            loss = loss + self.invariance * (self._contrast(both, batch)
+                                             + self._permuted(both, p.user.size(1), batch, order))
+        if self.independence > 0.:
+            loss = loss + self.independence * self.dependence(z, p, batch)
+        return loss
+
+    def _scores(self, user: Tensor, item: Tensor, ids: Tensor, batch: Batch) -> tuple:
+        pos, neg = sampled_scores(user, item, ids, batch.item, batch.neg_item, 'cosine',
+                                  self.temperature)
+        if batch.neg_mask is not None:
+            neg = neg.masked_fill(~batch.neg_mask, float('-inf'))
+        return pos, neg
+
+    def _contrast(self, z: Embeddings, batch: Batch) -> Tensor:
+        return infonce(*self._scores(z.user, z.item, batch.user, batch))
+
+    def _permuted(self, both: Embeddings, width: int, batch: Batch, order: Tensor) -> Tensor:
+        r"""InfoNCE where users and positives have the popularity of other rows."""
+        user, item = (
+            torch.cat([rows[:, :width][order], rows[:, width:]], dim=1) for rows in
+            (F.embedding(batch.user, both.user), F.embedding(batch.item, both.item)))
+        ids = torch.arange(order.numel(), device=order.device)
+        _, neg = self._scores(user, both.item, ids, batch)
+        pos = F.cosine_similarity(user, item, dim=-1, eps=1e-12) / self.temperature
+        return infonce(pos, neg)
+
+    def dependence(self, z: Embeddings, p: Embeddings, batch: Batch) -> Tensor:
+        r"""Mean distance correlation of the blocks, of users and of positives."""
+        if self.factors > z.user.size(1):
+            raise ValueError(f"'factors' is {self.factors}, but embeddings of width "
+                             f"{z.user.size(1)} have at most as many blocks; lower 'factors'")
+        total = []
+        for ids, ours, theirs in zip(batch[:2], z[:2], p[:2]):
+            blocks = (F.embedding(ids, t).tensor_split(self.factors, 1) for t in (ours, theirs))
+            total += [distance_correlation(a, b) for a, b in zip(*blocks)]
+        return torch.stack(total).mean()
+
+    def extra_repr(self) -> str:
+        return (f'temperature={self.temperature}, popularity={self.popularity}, '
+                f'independence={self.independence}, invariance={self.invariance}, '
+                f'factors={self.factors}')
