@@ -32,20 +32,16 @@ SPACES = {
         (0.2, 0.2, 0.1), (0.2, 0.2, 0.5), (0.5, 0.2, 0.1), (0.2, 0.1, 0.1), (0.05, 0.5, 0.5),
         (0.05, 0.2, 0.1), (0.02, 0.2, 0.1), (0.05, 0.5, 0.1))],
 }
-ABLATIONS = ('no-views', 'no-weights', 'no-contrast', 'no-adversarial-loss', 'random', 'joint',
-             'finite-difference', 'alternating-easy', 'alternating-hard', 'global', 'pgd')
+ABLATIONS = ('no-weights', 'no-views', 'random', 'joint', 'alternating-easy', 'alternating-hard',
+             'global')
 STAGES = ('search', 'seeds', 'diagnosis', 'yelp', 'noise', 'cold', 'ablation')
 # After the search: what separates ACCF from random-noise views? Without weights, all else equal.
 DIAGNOSIS = [
-    ('accf', dict(contrast=0.1, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',
-     'all'),
-    ('accf', dict(contrast=0.1, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',
+    ('accf', dict(contrast=0.05, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',
      'propagated'),
-    ('accf', dict(contrast=0.1, temperature=0.2, epsilon=0.1, adversarial=0.), 'no-weights',
+    ('accf', dict(contrast=0.05, temperature=0.2, epsilon=0.1, adversarial=0.), 'no-weights',
      'propagated'),
-    ('accf', dict(contrast=0.02, temperature=0.2, epsilon=0.1, adversarial=0.1), 'no-weights',
-     'propagated'),
-    ('xsimgcl', dict(contrast=0.1, temperature=0.2, epsilon=0.2), 'full', 'all'),
+    ('xsimgcl', dict(contrast=0.1, temperature=0.2, epsilon=0.1), 'full', 'all'),
 ]
 
 

@@ -8,7 +8,7 @@ from pyg_advcf import criteria
 from pyg_advcf.interactions import Batch, degrees
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn import Backbone, Dot
-from pyg_advcf.nn.ranking import known_pairs
+from pyg_advcf.nn.ranking import known_among
 from pyg_advcf.registry import METHODS
 
 
@@ -56,5 +56,5 @@ class BIR(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         pool = self.pool(batch)
         batch = batch._replace(neg_item=pool,
-                               neg_mask=~known_pairs(self.backbone.graph, batch.user, pool))
+                               neg_mask=~known_among(self.backbone.graph, batch.user, pool))
         return super().forward(batch)

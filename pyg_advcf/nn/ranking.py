@@ -108,7 +108,7 @@ def _known_by_search(graph: EdgeIndex, user: Tensor, item: Tensor) -> Tensor:
     return keys[torch.searchsorted(keys, key).clamp_(max=keys.numel() - 1)] == key
 
 
-def known_pairs(graph: EdgeIndex, user: Tensor, item: Tensor) -> Tensor:
+def known_among(graph: EdgeIndex, user: Tensor, item: Tensor) -> Tensor:
     r"""Whether the users have interacted with the items of one pool, ``[B, P]``.
 
     Args:
@@ -119,7 +119,7 @@ def known_pairs(graph: EdgeIndex, user: Tensor, item: Tensor) -> Tensor:
     Example:
         >>> from pyg_advcf import as_graph
         >>> graph = as_graph(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 3)
-        >>> known_pairs(graph, torch.tensor([1, 0]), torch.tensor([1, 2, 0]))
+        >>> known_among(graph, torch.tensor([1, 0]), torch.tensor([1, 2, 0]))
         tensor([[ True, False, False],
                 [ True, False,  True]])
     """

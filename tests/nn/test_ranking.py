@@ -5,7 +5,7 @@ from pyg_advcf.nn.ranking import (
     PairMask,
     _known_by_pairs,
     _known_by_search,
-    known_pairs,
+    known_among,
     rank,
     top_k,
 )
@@ -50,6 +50,6 @@ def test_known_pairs_both_ways(toy):
     user, item = torch.randint(30, (12, )), torch.randint(40, (50, ))  # Both repeat.
     expected = torch.tensor([[(u, i) in pairs for i in item.tolist()] for u in user.tolist()])
     assert expected.any() and not expected.all()
-    for search in (known_pairs, _known_by_pairs, _known_by_search):
+    for search in (known_among, _known_by_pairs, _known_by_search):
         assert torch.equal(search(graph, user, item), expected)
         assert not search(graph, user, item[:0]).any()
