@@ -316,6 +316,7 @@ def write_accf() -> None:
     pet, search = load('amazon_pet_accf.json'), load('amazon_pet_accf_search.json')
     ablation, noise = load('amazon_pet_accf_ablation.json'), load('amazon_pet_accf_noise.json')
     cold, yelp = load('amazon_pet_accf_cold.json'), load('yelp2018_accf_reduced.json')
+    extra = load('amazon_pet_accf_diagnosis.json')
     first = [r for r in pet if r['seed'] == 0]
     full = next(r for r in first if r['method'] == 'accf')
 
@@ -343,6 +344,13 @@ def write_accf() -> None:
             cells = [f"{100 * r['groups'][group][m]:.3f}" for m in metrics]
             groups.append(f"| {group} | {NAMES[r['method']]} | {' | '.join(cells)} |")
 
+    readout = ['| method | readout | contrast | epsilon | adversarial loss | validation ndcg@10 '
+               '| test ndcg@10 |', '|---|---|---|---|---|---|---|']
+    for r in extra:
+        s, name = r['settings'], r['method'].partition(':')[0]
+        readout.append(f"| {NAMES[name]} | {r['readout']} | {s['contrast']:g} | {s['epsilon']:g} "
+                       f"| {s.get('adversarial', 0):g} | {100 * r['valid']['ndcg@10']:.3f} "
+                       f"| {100 * r['test']['test']['ndcg@10']:.3f} |")
     tried = ['| method | setting | validation ndcg@10 | best epoch | test ndcg@10 |',
              '|---|---|---|---|---|']
     for r in search:
@@ -387,7 +395,8 @@ def write_accf() -> None:
         name: '\n'.join(lines) for name, lines in (
             ('main', rows(pet, 'method')), ('ablation', rows([full, *ablation], 'ACCF with')),
             ('noise', noisy), ('cold', groups), ('yelp', rows(yelp, 'method')),
-            ('search', tried), ('weights', learned), ('cost', cost))})
+            ('search', tried), ('weights', learned), ('cost', cost),
+            ('diagnosis', readout))})
 
 
 def speed_table(report: dict) -> str:

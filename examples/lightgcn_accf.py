@@ -154,6 +154,7 @@ def run(args, name: str, seed: int, data):
     record = train(args, name, seed, data, step, loader, s['epochs'], monitor='ndcg@10',
                    metrics=METRICS, track=track)
     record['settings'] = s
+    record['readout'] = args.readout
     if track:
         record['weights'] = track()
     if args.cold_start:

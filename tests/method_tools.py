@@ -1,7 +1,15 @@
 r"""What the tests of methods share."""
 import torch
 
-from pyg_advcf import MF, Embeddings, LightGCN
+from pyg_advcf import (
+    MF,
+    BilevelStep,
+    Embeddings,
+    InteractionLoader,
+    LightGCN,
+    MinMaxStep,
+    Step,
+)
 from pyg_advcf.nn import Backbone
 
 
@@ -16,6 +24,14 @@ BACKBONES = {
     'mf': lambda data: MF(data, dim=4),
     'lightgcn': lambda data: LightGCN(data, dim=4, num_layers=2),
     'curved': lambda data: Curved(data, dim=4),
+}
+
+# By `trained_by`: what trains a method with a learning rate.
+STEPS = {
+    'Step': lambda method, data, lr: Step(method, lr=lr),
+    'MinMaxStep': lambda method, data, lr: MinMaxStep(method, lr=lr),
+    'BilevelStep': lambda method, data, lr: BilevelStep(
+        method, InteractionLoader(data, 16, split='outer'), lr=lr),
 }
 
 

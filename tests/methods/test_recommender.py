@@ -4,13 +4,11 @@ import inspect
 
 import pytest
 import torch
+from method_tools import STEPS
 
 from pyg_advcf import (
     EDGE_TYPE,
-    BilevelStep,
     InteractionLoader,
-    MinMaxStep,
-    Step,
     evaluate,
     fit,
     interaction_data,
@@ -43,14 +41,6 @@ OWN_BACKBONE = {
 }
 # Batch size, learning rate and epochs: backbones whose steps are long take fewer.
 TRAINING = {'dccf': (200, 0.02, 50), 'vgae': (200, 0.04, 120)}
-
-
-STEPS = {
-    'Step': lambda method, data, lr: Step(method, lr=lr),
-    'MinMaxStep': lambda method, data, lr: MinMaxStep(method, lr=lr),
-    'BilevelStep': lambda method, data, lr: BilevelStep(
-        method, InteractionLoader(data, 16, split='outer'), lr=lr),
-}
 
 
 def build(backbone, name, data):
