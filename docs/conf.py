@@ -6,7 +6,7 @@ import warnings
 sys.path.insert(0, os.path.dirname(__file__))
 
 from results import write_all  # noqa: E402
-from tables import what_exists  # noqa: E402
+from tables import supported, what_exists  # noqa: E402
 
 import pyg_advcf  # noqa: E402
 
@@ -48,5 +48,6 @@ warnings.filterwarnings('ignore', category=DeprecationWarning)
 # Pages generated from the code and from the committed results.
 _here = os.path.dirname(__file__)
 with open(os.path.join(_here, 'what_exists.md'), 'w', encoding='utf-8') as f:
-    f.write('# What exists\n\n' + what_exists() + '\n')
+    f.write('# What exists\n\n' + what_exists() + '\n\n## Which method runs over which backbone\n\n'
+            + supported() + '\n\nWhere it does not, the constructor says why.\n')
 write_all()

@@ -24,6 +24,16 @@ def what_exists() -> str:
     return '\n'.join(lines)
 
 
+def supported() -> str:
+    r"""A Markdown table of methods against backbones, with the step that trains each method."""
+    lines = ['| method | trained by | ' + ' | '.join(f'`{name}`' for name in BACKBONES) + ' |',
+             '|' + '---|' * (len(BACKBONES) + 2)]
+    for name, method in sorted(METHODS.items()):
+        cells = ['yes' if method.supports(backbone) else '-' for backbone in BACKBONES.values()]
+        lines.append(f"| `{name}` | `{method.trained_by}` | {' | '.join(cells)} |")
+    return '\n'.join(lines)
+
+
 def readme_with_table() -> str:
     r"""The README's text with its table as it should be."""
     text = README.read_text(encoding='utf-8')
