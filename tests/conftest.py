@@ -10,6 +10,9 @@ if not torch.cuda.is_available():
 
 from pyg_advcf import interaction_data
 
+if os.environ.get('PYTEST_XDIST_WORKER'):
+    torch.set_num_threads(1)  # One process per core: more threads would wait for each other.
+
 
 def make_toy(num_users=30, num_items=40, num_edges=200, seed=0, held_out=True):
     r"""Random interactions, with splits ``val``, ``test_iid`` and ``test_ood`` of 40 pairs each."""

@@ -27,7 +27,7 @@ OWN = {
     'bsl': {'pos_temperature': 1.},  # A low one is content with one good positive of a user.
     # Penalised from an epoch on that training reaches; a shift that 0.5 would make too large.
     'apr': {'epsilon': 0.1},
-    'accf': {'epsilon': 0.1},
+    'accf': {'epsilon': 0.1, 'contrast_weight': 0.01},
     'sharpcf': {'start': 5, 'weight': 0.01},
     'ncl': {'num_clusters': 5, 'start': 5},
     'dccf': {'l2': 1e-4},
@@ -40,7 +40,8 @@ OWN_BACKBONE = {
     'vgae': {'beta': 1e-3, 'dim': 64},
 }
 # Batch size, learning rate and epochs: backbones whose steps are long take fewer.
-TRAINING = {'dccf': (200, 0.02, 50), 'vgae': (200, 0.04, 120)}
+TRAINING = {'dccf': (200, 0.02, 50), 'vgae': (200, 0.04, 120), ('vgae', 'accf'): (200, 0.04, 300),
+            ('vgae', 'ccl'): (200, 0.04, 300)}
 
 
 def build(backbone, name, data):
@@ -64,7 +65,7 @@ def test_overfits_saves_loads_and_recommends_the_same(toy_factory, tmp_path, bac
         data = RandomSplit(val=0., outer=0.1, per_user=False)(data)
     pairs = data[EDGE_TYPE].edge_index
     method = build(backbone, name, data)
-    size, lr, epochs = TRAINING.get(backbone, (64, 0.05, 60))
+    size, lr, epochs = TRAINING.get((backbone, name), TRAINING.get(backbone, (64, 0.05, 60)))
     step = STEPS[method.trained_by](method, data, lr)
     loader = InteractionLoader(data, size, 1 if method.pairwise else 16)
     fit(step, loader, epochs=epochs, progress=False)
