@@ -13,6 +13,7 @@ Amazon Pet with the settings of the documentation, users with little history, pa
 """
 import argparse
 import copy
+import inspect
 import time
 from pathlib import Path
 
@@ -37,7 +38,6 @@ from pyg_advcf import (  # noqa: E402
 from pyg_advcf._checks import check_name  # noqa: E402
 from pyg_advcf.diagnostics import weight_report  # noqa: E402
 from pyg_advcf.metrics import evaluate_by_user  # noqa: E402
-from pyg_advcf.nn import LightGCN  # noqa: E402
 from pyg_advcf.registry import BACKBONES, METHODS  # noqa: E402
 from pyg_advcf.training import BilevelStep  # noqa: E402
 from pyg_advcf.transforms import (  # noqa: E402
@@ -120,8 +120,9 @@ def build(args, name: str, data, s: dict, seed: int) -> Step:
     r"""The step of the method ``name`` with the settings ``s``."""
     name, _, variant = name.partition(':')
     cls = BACKBONES[args.backbone]
-    kwargs = {'num_layers': args.num_layers} if issubclass(cls, LightGCN) else {}
-    if kwargs:  # As published, unless told otherwise.
+    takes = inspect.signature(cls).parameters
+    kwargs = {'num_layers': args.num_layers} if 'num_layers' in takes else {}
+    if 'skip_input' in takes:  # As published, unless told otherwise.
         kwargs['skip_input'] = (name in ('simgcl', 'xsimgcl') if args.readout is None
                                 else args.readout == 'propagated')
     backbone = cls(data, dim=64, **kwargs)
