@@ -20,6 +20,7 @@ NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE', 'unifor
          'simgcl': 'SimGCL', 'xsimgcl': 'XSimGCL', 'accf': 'ACCF'}
 PARTS = {
     'no-views': 'no adversarial view (BPR+G+W)', 'no-weights': 'no weights (BPR+G+C)',
+    'no-weights-random': 'no weights, random shift',
     'no-contrast': 'no contrast', 'no-adversarial-loss': 'no loss on the perturbed view',
     'random': 'random shift of the same length', 'joint': 'weights learned jointly',
     'finite-difference': 'hypergradient by finite differences',
@@ -344,13 +345,19 @@ def write_accf() -> None:
             cells = [f"{100 * r['groups'][group][m]:.3f}" for m in metrics]
             groups.append(f"| {group} | {NAMES[r['method']]} | {' | '.join(cells)} |")
 
-    readout = ['| method | readout | contrast | epsilon | adversarial loss | validation ndcg@10 '
-               '| test ndcg@10 |', '|---|---|---|---|---|---|---|']
+    readout = ['| method | readout | contrast | epsilon | adversarial loss | seeds '
+               '| validation ndcg@10 | test ndcg@10 |', '|' + '---|' * 8]
+    same = defaultdict(list)
     for r in extra:
-        s, name = r['settings'], r['method'].partition(':')[0]
-        readout.append(f"| {NAMES[name]} | {r['readout']} | {s['contrast']:g} | {s['epsilon']:g} "
-                       f"| {s.get('adversarial', 0):g} | {100 * r['valid']['ndcg@10']:.3f} "
-                       f"| {100 * r['test']['test']['ndcg@10']:.3f} |")
+        keys = ('contrast', 'epsilon', 'adversarial')
+        same[(r['method'], r['readout'], *(r['settings'].get(k) for k in keys))].append(r)
+    for (method, layers, *values), runs in same.items():
+        part = method.partition(':')[2]
+        name = f'ACCF, {PARTS[part]}' if part else NAMES[method]
+        cells = ['' if v is None else f'{v:g}' for v in values]
+        readout.append(f"| {name} | {layers} | {' | '.join(cells)} | {len(runs)} "
+                       f"| {percent([r['valid']['ndcg@10'] for r in runs])} "
+                       f"| {percent([r['test']['test']['ndcg@10'] for r in runs])} |")
     tried = ['| method | setting | validation ndcg@10 | best epoch | test ndcg@10 |',
              '|---|---|---|---|---|']
     for r in search:

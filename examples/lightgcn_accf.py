@@ -63,11 +63,12 @@ OWN = {
 }
 OWN_DEFAULT = {
     'xsimgcl': dict(contrast=0.1, temperature=0.2, epsilon=0.1),
-    'accf': dict(contrast=0.02, temperature=0.2, epsilon=0.1, adversarial=0.1),
+    'accf': dict(contrast=0.05, temperature=0.2, epsilon=0.1, adversarial=0.1),
 }
 # Parts of ACCF taken away or replaced.
-ABLATIONS = ('full', 'no-views', 'no-weights', 'no-contrast', 'no-adversarial-loss', 'random',
-             'joint', 'finite-difference', 'alternating-easy', 'alternating-hard', 'global', 'pgd')
+ABLATIONS = ('full', 'no-views', 'no-weights', 'no-weights-random', 'no-contrast',
+             'no-adversarial-loss', 'random', 'joint', 'finite-difference', 'alternating-easy',
+             'alternating-hard', 'global', 'pgd')
 METRICS = ('precision', 'recall', 'map', 'ndcg')
 
 
@@ -89,8 +90,10 @@ def accf_step(variant: str, backbone, data, s: dict, seed: int) -> Step:
                   weighting='bilevel')
     if variant == 'no-views':
         kwargs.update(adversarial_weight=0., contrast_weight=0.)
-    elif variant == 'no-weights':
+    elif variant.startswith('no-weights'):
         kwargs['weighting'] = 'none'
+        if variant.endswith('random'):
+            kwargs['perturbation'] = RandomNoise(s['epsilon'])
     elif variant == 'no-contrast':
         kwargs['contrast_weight'] = 0.
     elif variant == 'no-adversarial-loss':
@@ -122,8 +125,8 @@ def build(args, name: str, data, s: dict, seed: int) -> Step:
     cls = BACKBONES[args.backbone]
     takes = inspect.signature(cls).parameters
     kwargs = {'num_layers': args.num_layers} if 'num_layers' in takes else {}
-    if 'skip_input' in takes:  # As published, unless told otherwise.
-        kwargs['skip_input'] = (name in ('simgcl', 'xsimgcl') if args.readout is None
+    if 'skip_input' in takes:  # As published (ACCF: as did best), unless told otherwise.
+        kwargs['skip_input'] = (name in ('simgcl', 'xsimgcl', 'accf') if args.readout is None
                                 else args.readout == 'propagated')
     backbone = cls(data, dim=64, **kwargs)
     if name == 'lightgcn':
@@ -142,7 +145,7 @@ def run(args, name: str, seed: int, data):
     seed_everything(seed)
     s = settings(args, name)
     if name == 'accf' or (name.startswith('accf:') and name.partition(':')[2] not in (
-            'no-weights', 'joint')):
+            'no-weights', 'no-weights-random', 'joint')):
         # The pairs of the upper level leave the training set of those alone that have one.
         data = RandomSplit(val=0., outer=0.05, per_user=False, seed=seed)(data)
     step = build(args, name, data, s, seed)
@@ -196,7 +199,7 @@ def main() -> None:
     parser.add_argument('--num-layers', type=int, default=3)
     parser.add_argument('--readout', choices=('all', 'propagated'),
                         help='mean over all layers or over those after the first propagation; '
-                             'default: as each method is published')
+                             'default: all for LightGCN, propagated for views')
     parser.add_argument('--noise', type=float, nargs='+',
                         help='false interactions to inject, as shares of training; '
                              'default: 0 0.1 0.2 on the built-in data, else 0')

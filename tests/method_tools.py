@@ -31,7 +31,8 @@ STEPS = {
     'Step': lambda method, data, lr: Step(method, lr=lr),
     'MinMaxStep': lambda method, data, lr: MinMaxStep(method, lr=lr),
     'BilevelStep': lambda method, data, lr: BilevelStep(
-        method, InteractionLoader(data, 16, split='outer'), lr=lr),
+        method, InteractionLoader(data, 16, split='outer'), lr=lr,
+    ) if method.second_player() else Step(method, lr=lr),
 }
 
 

@@ -11,7 +11,8 @@ from pyg_advcf.transforms import AddInteractionNoise
 
 def test_equals_the_same_by_hand(toy):
     noisy = AddInteractionNoise(0.5)(toy)
-    method = methods.ACCF(MF(noisy, dim=4), noisy, adversarial_weight=0., contrast_weight=0.)
+    method = methods.ACCF(MF(noisy, dim=4), noisy, adversarial_weight=0., contrast_weight=0.,
+                          weighting='bilevel')
     with torch.no_grad():
         for table in method.backbone.x[:2]:
             table.normal_()

@@ -27,7 +27,10 @@ BACKBONES = {**BACKBONES, 'scaled': lambda data: Scaled(data, dim=4)}
 
 def build(backbone, data, **kwargs):
     torch.manual_seed(3)
-    kwargs = {'weighting': 'none', 'l2': 0., **kwargs}
+    kwargs = {'weighting': 'none', 'l2': 0., 'epsilon': 0.5, 'temperature': 0.5,
+              'contrast_weight': 0.05, **kwargs}
+    if 'perturbation' in kwargs:
+        del kwargs['epsilon']
     return methods.ACCF(BACKBONES[backbone](data), data, **kwargs).double()
 
 

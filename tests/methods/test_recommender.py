@@ -27,7 +27,7 @@ OWN = {
     'bsl': {'pos_temperature': 1.},  # A low one is content with one good positive of a user.
     # Penalised from an epoch on that training reaches; a shift that 0.5 would make too large.
     'apr': {'epsilon': 0.1},
-    'accf': {'epsilon': 0.1, 'contrast_weight': 0.01},
+    'accf': {'weighting': 'bilevel', 'contrast_weight': 0.01},
     'sharpcf': {'start': 5, 'weight': 0.01},
     'ncl': {'num_clusters': 5, 'start': 5},
     'dccf': {'l2': 1e-4},
