@@ -1,5 +1,6 @@
 r"""Learned weights of training instances."""
 import copy
+import math
 from typing import Optional
 
 import torch
@@ -43,12 +44,22 @@ class WeightNetwork(nn.Module):
 
     def forward(self, z: Embeddings, batch: Batch) -> Tensor:
         r"""Weights above 0, ``[B]``."""
+        return F.softplus(self.logit(z, batch))
+
+    def log_weight(self, z: Embeddings, batch: Batch) -> Tensor:
+        r"""Their logarithms, finite also where the weights themselves underflow, ``[B]``."""
+        logit = self.logit(z, batch)
+        # Far below 0, softplus is the exponential function.
+        return torch.where(logit < -20, logit, F.softplus(logit.clamp(min=-20)).log())
+
+    def logit(self, z: Embeddings, batch: Batch) -> Tensor:
+        r"""What softplus turns into weights, ``[B]``."""
         user, item = z.user.detach(), z.item.detach()
         u, i = F.embedding(batch.user, user), F.embedding(batch.item, item)
         neg = batch.neg_item.view(1, -1) if batch.neg_item.dim() == 1 else batch.neg_item
         j = F.embedding_bag(neg, item, mode='mean').expand_as(u)
         x = torch.cat([u, i, j, u * i, u * j], dim=1)
-        return F.softplus(self.out(self.hidden(x).relu()).squeeze(1))
+        return self.out(self.hidden(x).relu()).squeeze(1)
 
 
 class InstanceWeighted(nn.Module):
@@ -97,9 +108,9 @@ class InstanceWeighted(nn.Module):
             through_mean: Whether the mean is differentiated too. Right where the objective is not
                 weighted itself, as in the upper level of bi-level training.
         """
-        delta = self.network(z, batch)
-        mean = delta.mean()
-        return delta / (mean if through_mean else mean.detach())
+        log = self.network.log_weight(z, batch)
+        mean = torch.logsumexp(log, 0) - math.log(log.numel())
+        return (log - (mean if through_mean else mean.detach())).exp()
 
     def forward(
         self,

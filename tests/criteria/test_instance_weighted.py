@@ -110,3 +110,19 @@ def test_bad_arguments():
         InstanceWeighted(BPR(), 4, 'avg')
     with pytest.raises(ValueError, match="'dim' is 0"):
         WeightNetwork(0)
+
+
+@pytest.mark.parametrize('through_mean', [False, True])
+def test_weights_that_underflow_are_finite_still(through_mean):
+    # Trained to lower the weighted loss, a network drives all weights towards 0.
+    z, batch = problem()
+    criterion = InstanceWeighted(BPR(), 4)
+    z = Embeddings(z.user.float(), z.item.float())
+    with torch.no_grad():
+        criterion.network.hidden.weight.fill_(1.)
+        criterion.network.out.weight.fill_(-1e3)
+    assert (criterion.network(z, batch) == 0).any()
+    weight = criterion.weight(z, batch, through_mean)
+    grads = torch.autograd.grad(weight.square().sum(), criterion.network.parameters())
+    assert weight.isfinite().all() and float(weight.detach().mean()) == pytest.approx(1., abs=1e-5)
+    assert all(g.isfinite().all() for g in grads)
