@@ -72,6 +72,7 @@ def main():
     parser.add_argument('--method', nargs='+', default=[*METHODS, 'sam'],
                         help='accf is without the outer update; accf-unrolled, accf-unrolled/4 '
                         '(every fourth step), accf-finite_difference, accf-alternating with it')
+    parser.add_argument('--backbone', nargs='+', default=['mf', 'lightgcn'])
     parser.add_argument('--threads', type=int)
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
@@ -87,6 +88,8 @@ def main():
     for label, backbone in (
             ('mf', lambda: MF(data, args.dim)),
             ('lightgcn', lambda: LightGCN(data, args.dim, args.num_layers))):
+        if label not in args.backbone:
+            continue
         runs = {}
         for name in dict.fromkeys(['bpr', *args.method]):
             if name in METHODS and not METHODS[name].supports(BACKBONES[label]):
