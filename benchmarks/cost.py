@@ -33,6 +33,8 @@ def build(name, backbone, data, batch_size):
     if name.startswith('accf'):  # Held-out pairs only where they are used.
         if name == 'accf':
             return Step(methods.ACCF(backbone, data, weighting='joint'))
+        if name == 'accf-no-contrast':
+            return Step(methods.ACCF(backbone, data, weighting='joint', contrast_weight=0.))
         mode, _, every = name.removeprefix('accf-').partition('/')
         return BilevelStep(methods.ACCF(backbone, data, weighting='bilevel'),
                            InteractionLoader(data, batch_size, split='outer'), mode=mode,
@@ -70,7 +72,8 @@ def main():
     parser.add_argument('--steps', type=int, default=10, help='in a block')
     parser.add_argument('--blocks', type=int, default=25)
     parser.add_argument('--method', nargs='+', default=[*METHODS, 'sam'],
-                        help='accf is without the outer update; accf-unrolled, accf-unrolled/4 '
+                        help='accf is without the outer update, accf-no-contrast without the '
+                        'contrast too; accf-unrolled, accf-unrolled/4 '
                         '(every fourth step), accf-finite_difference, accf-alternating with it')
     parser.add_argument('--backbone', nargs='+', default=['mf', 'lightgcn'])
     parser.add_argument('--threads', type=int)

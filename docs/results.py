@@ -377,8 +377,7 @@ def write_accf() -> None:
         learned.append(f"| {name} | {w['weight_std']:.3f} | {w['weight_loss']:+.2f} "
                        f"| {w['weight_popularity']:+.2f} | {w['by_loss'][-1]:.3f} "
                        f"| {w['by_popularity'][0]:.3f} |")
-        if r is full or r['method'].partition(':')[2] in ('joint', 'alternating-easy',
-                                                          'alternating-hard'):
+        if r is full or r['method'].partition(':')[2].startswith('alternating'):
             drifts[name] = r['curves']
     fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout='constrained')
     for name, curves in drifts.items():
