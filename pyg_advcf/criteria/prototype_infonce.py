@@ -9,8 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_positive
-from pyg_advcf.criteria.infonce import chunked_cross_entropy
-from pyg_advcf.criteria.view_infonce import first_occurrence
+from pyg_advcf.criteria.grouping import first_occurrence
+from pyg_advcf.ops.cross_entropy import product_cross_entropy
 
 _BATCH = 4096  # Points of a step of k-means.
 
@@ -55,7 +55,7 @@ class PrototypeInfoNCE(nn.Module):
         dim: int,
         num_clusters: int = 2000,
         temperature: float = 0.1,
-        chunk_size: int = 2048,
+        chunk_size: int = 256,
     ) -> None:
         super().__init__()
         check_count('num_clusters', num_clusters)
@@ -123,8 +123,8 @@ class PrototypeInfoNCE(nn.Module):
         b = F.normalize(self.centroid.to(a.dtype), dim=-1)
         # A cluster without members is no prototype.
         bias = torch.zeros_like(b[:, 0]).masked_fill(self.size == 0, float('-inf'))
-        loss = chunked_cross_entropy(a, b, self.cluster[ids], self.chunk_size, bias)
-        return (loss * once).sum() / once.sum()
+        share = once.to(a.dtype) / once.sum()
+        return product_cross_entropy(a, b, self.cluster[ids], share, bias, self.chunk_size)
 
     def extra_repr(self) -> str:
         return f'num_clusters={self.num_clusters}, temperature={self.temperature}'

@@ -24,31 +24,14 @@ class Views(NamedTuple):
     Attributes:
         shift: Embeddings of the clean and of the perturbed tables.
         batch: The training batch, with ids into the tables.
-        local: The same, with ids into the embeddings.
-        outer: Held-out pairs, with ids into the embeddings, if any.
     """
     shift: Shift
     batch: Batch
-    local: Batch
-    outer: Optional[Batch]
 
     @property
     def delta(self) -> Optional[Embeddings]:
         r"""The perturbation."""
         return self.shift.delta
-
-
-def _joined(a: Batch, b: Batch) -> Batch:
-    if a.neg_item.shape[1:] != b.neg_item.shape[1:] or a.neg_item.dim() == 1:
-        raise ValueError(f"'neg_item' has shapes {list(a.neg_item.shape)} in the training batch "
-                         f"and {list(b.neg_item.shape)} in the held-out one, but both need the "
-                         f"same [B, N]; give both loaders one 'num_neg', and no in-batch "
-                         f"negatives")
-    return Batch(*(torch.cat([x, y]) for x, y in zip(a[:4], b[:4])))
-
-
-def _parted(batch: Batch, size: int) -> tuple[Batch, Batch]:
-    return Batch(*(t[:size] for t in batch[:4])), Batch(*(t[size:] for t in batch[:4]))
 
 
 @METHODS.register('accf')
@@ -150,18 +133,14 @@ class ACCF(BilevelRecommender):
 
     def views(self, batch: Batch, outer: Optional[Batch] = None,
               delta: Optional[Embeddings] = None) -> Views:
-        size, both = batch.user.numel(), batch
-        if outer is not None:
-            both = _joined(batch, outer)
         fixed: list[Tensor] = []
 
         def objective(z: Embeddings, local: Batch) -> Tensor:
-            part = local if outer is None else _parted(local, size)[0]
             if self.weighting == 'none':
-                return self._each(z, part).mean()
+                return self._each(z, local).mean()
             if not fixed:  # The weights at the clean point, where the search begins.
-                fixed.append(self.criterion.weight(z, part).detach())
-            return (fixed[0] * self._each(z, part)).mean()
+                fixed.append(self.criterion.weight(z, local).detach())
+            return (fixed[0] * self._each(z, local)).mean()
 
         needed = self.adversarial_weight > 0 or self.contrast_weight > 0
         f = None
@@ -171,16 +150,13 @@ class ACCF(BilevelRecommender):
         elif self.contrast.scope == 'all' and self.contrast_weight > 0:
             def f(x: Embeddings) -> Embeddings:
                 return self.backbone(x=x)
-        shift = shifted(self.backbone, both, objective, self.perturbation if needed else None, f,
-                        delta)
-        if outer is None:
-            return Views(shift, batch, shift.batch, None)
-        return Views(shift, batch, *_parted(shift.batch, size))
+        return Views(shifted(self.backbone, batch, objective,
+                             self.perturbation if needed else None, f, delta, outer), batch)
 
     def weights(self, views: Views) -> Tensor:
         if self.weighting == 'none':
-            return torch.ones_like(views.local.user, dtype=views.shift.z.user.dtype)
-        return self.criterion.weight(views.shift.z, views.local,
+            return torch.ones_like(views.shift.batch.user, dtype=views.shift.z.user.dtype)
+        return self.criterion.weight(views.shift.z, views.shift.batch,
                                      through_mean=self.weighting == 'bilevel')
 
     def _instance_losses(self, z: Embeddings, moved: Optional[Embeddings], batch: Batch) -> Tensor:
@@ -190,11 +166,11 @@ class ACCF(BilevelRecommender):
         return losses
 
     def instance_losses(self, views: Views) -> Tensor:
-        return self._instance_losses(views.shift.z, views.shift.moved, views.local)
+        return self._instance_losses(views.shift.z, views.shift.moved, views.shift.batch)
 
     def outer_weights(self, views: Views) -> tuple[Tensor, Tensor]:
         z = views.shift.z
-        return self.criterion.network(z, views.outer), self._each(z, views.outer).detach()
+        return self.criterion.network(z, views.shift.also), self._each(z, views.shift.also).detach()
 
     def outer_loss(self, batch: Batch) -> Tensor:
         return self._each(*self.backbone.for_batch(batch)).mean()
@@ -208,7 +184,7 @@ class ACCF(BilevelRecommender):
             z, moved = views.shift.z, views.shift.moved
             if self.layer is not None:
                 z, moved = (Embeddings(*v.layers[self.layer]) for v in (z, moved))
-            loss = loss + self.contrast_weight * self.contrast(z, moved, views.local)
+            loss = loss + self.contrast_weight * self.contrast(z, moved, views.shift.batch)
         return self.regularised(loss, views.batch, views.shift.z)
 
     def hypergradient(self, views: Views, batch: Batch, outer: Batch, lr: float,
@@ -220,14 +196,14 @@ class ACCF(BilevelRecommender):
         derivative of :math:`\ell_k` along :math:`f(v)`.
         """
         if finite_difference or not (self.backbone.linear and self._only_tables) or (
-                views.outer is None):
+                views.shift.also is None):
             return super().hypergradient(views, batch, outer, lr, finite_difference)
-        z, moved, _, x, f, _ = views.shift
+        z, moved, batch, outer, x, f, _ = views.shift
         with torch.enable_grad():
             weight = self.weights(views).detach().requires_grad_()
             used = [z, moved] if self.adversarial_weight > 0 else [z]
             points = [Embeddings(*(t.detach().requires_grad_() for t in v[:2])) for v in used]
-            losses = self._instance_losses(points[0], points[-1], views.local)
+            losses = self._instance_losses(points[0], points[-1], batch)
             first = torch.autograd.grad((weight * losses).mean(),
                                         [t for p in points for t in p[:2]], create_graph=True)
             # The shift is held fixed, so both views move with the tables alike.
@@ -238,7 +214,7 @@ class ACCF(BilevelRecommender):
                 moves = f(Embeddings(*step))
             ahead = Embeddings(*((t - lr * m).detach().requires_grad_()
                                  for t, m in zip(z[:2], moves[:2])))
-            value = self._each(ahead, views.outer).mean()
+            value = self._each(ahead, outer).mean()
             v = torch.autograd.grad(z[:2], x[:2], torch.autograd.grad(value, ahead[:2]),
                                     retain_graph=True)
             with torch.no_grad():

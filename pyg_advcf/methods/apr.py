@@ -24,6 +24,7 @@ class Shift(NamedTuple):
         z: Before.
         moved: After; ``None`` without a perturbation.
         batch: The batch, with ids into these.
+        also: The pairs computed along, likewise; ``None`` without.
         x: The tables, or those rows of them that ``f`` takes.
         f: What maps tables to final embeddings.
         delta: The shift of ``x``.
@@ -31,6 +32,7 @@ class Shift(NamedTuple):
     z: Embeddings
     moved: Optional[Embeddings]
     batch: Batch
+    also: Optional[Batch]
     x: Embeddings
     f: Map
     delta: Optional[Embeddings]
@@ -43,6 +45,19 @@ def _plus(a: Embeddings, b: Embeddings) -> Embeddings:
         for (user, item), (more_user, more_item) in zip(a.layers, b.layers)))
 
 
+def _joined(a: Batch, b: Batch) -> Batch:
+    if a.neg_item.shape[1:] != b.neg_item.shape[1:] or a.neg_item.dim() == 1:
+        raise ValueError(f"'neg_item' has shapes {list(a.neg_item.shape)} in the training batch "
+                         f"and {list(b.neg_item.shape)} in the held-out one, but both need the "
+                         f"same [B, N]; give both loaders one 'num_neg', and no in-batch "
+                         f"negatives")
+    return Batch(*(torch.cat([x, y]) for x, y in zip(a[:4], b[:4])))
+
+
+def _parted(batch: Batch, size: int) -> tuple[Batch, Batch]:
+    return Batch(*(t[:size] for t in batch[:4])), Batch(*(t[size:] for t in batch[:4]))
+
+
 def shifted(
     backbone: Backbone,
     batch: Batch,
@@ -50,6 +65,7 @@ def shifted(
     perturbation: Optional[Perturbation],
     f: Optional[Map] = None,
     delta: Optional[Embeddings] = None,
+    also: Optional[Batch] = None,
 ) -> Shift:
     r"""Final embeddings before and after a shift of the layer-0 tables.
 
@@ -65,42 +81,47 @@ def shifted(
         f: What maps the whole tables to final embeddings, if not just those that the batch reads
             are wanted.
         delta: :math:`\Delta`, if it is known.
+        also: Pairs whose embeddings are wanted too; the objective does not see them.
 
     Returns:
         Both sets of embeddings, with gradients to the tables.
+
+    Raises:
+        ValueError: If ``also`` has another number of negatives, or shared ones.
     """
+    read = batch if also is None else _joined(batch, also)
     with torch.enable_grad():
         if f is not None:
-            x, local = backbone.x, batch
+            x, local = backbone.x, read
         elif perturbation is None or perturbation.needs_objective:
-            x, f, local = backbone.local(batch)
+            x, f, local = backbone.local(read)
         else:  # Noise of a given size is spread over the tables, not over the rows of the batch.
-            x, f, local = Backbone.local(backbone, batch)
+            x, f, local = Backbone.local(backbone, read)
         z = f(x)
+    local, beside = (local, None) if also is None else _parted(local, batch.user.numel())
     if perturbation is None:
-        return Shift(z, None, local, x, f, None)
+        return Shift(z, None, local, beside, x, f, None)
     whole = all(a is b for a, b in zip(x[:2], backbone.x[:2]))
 
     def gradient(shift: Optional[Embeddings]) -> Embeddings:
-        if backbone.linear:
-            moved = z if shift is None else _plus(z, f(shift))
-        else:
-            moved = x if shift is None else _plus(x, shift)
+        # The derivative at `x` is at hand, and that of a linear map is the same everywhere.
+        known = backbone.linear or shift is None
+        moved = z if shift is None else _plus(z, f(shift)) if known else _plus(x, shift)
         with torch.enable_grad():
             point = [t.detach().clone().requires_grad_() for t in moved[:2]]
-            found = Embeddings(*point) if backbone.linear else f(Embeddings(*point))
+            found = Embeddings(*point) if known else f(Embeddings(*point))
             grads = torch.autograd.grad(objective(found, local), point)
-            if backbone.linear:
+            if known:
                 grads = torch.autograd.grad(z[:2], x[:2], grads, retain_graph=True)
         return Embeddings(*grads)
 
     if delta is None:
         delta = perturbation.from_gradient(x, gradient, batch if whole else local)
     if not backbone.linear:
-        return Shift(z, f(_plus(x, delta)), local, x, f, delta)
+        return Shift(z, f(_plus(x, delta)), local, beside, x, f, delta)
     with torch.no_grad():
         shift = f(delta)
-    return Shift(z, _plus(z, shift), local, x, f, delta)
+    return Shift(z, _plus(z, shift), local, beside, x, f, delta)
 
 
 @METHODS.register('apr')

@@ -75,5 +75,6 @@ class BC(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         if not self.frozen:
             return self.weight * self.criterion.branch_loss(batch)
-        pos, neg = self.similarity(*self.backbone.for_batch(batch))
-        return self.regularised((1 - self.weight) * self.criterion(pos, neg, batch), batch)
+        z, local = self.backbone.for_batch(batch)
+        pos, neg = self.similarity(z, local)
+        return self.regularised((1 - self.weight) * self.criterion(pos, neg, batch), batch, z)

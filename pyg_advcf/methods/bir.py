@@ -56,5 +56,5 @@ class BIR(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         pool = self.pool(batch)
         batch = batch._replace(neg_item=pool,
-                               neg_mask=~known_among(self.backbone.graph, batch.user, pool))
+                               neg_mask=~known_among(self.backbone.known, batch.user, pool))
         return super().forward(batch)

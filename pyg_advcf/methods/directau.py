@@ -46,4 +46,5 @@ class DirectAU(Recommender):
         super().__init__(backbone, Cosine(1.), criteria.DirectAU(gamma, unique), l2)
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.regularised(self.criterion(*self.backbone.for_batch(batch)), batch)
+        z, local = self.backbone.for_batch(batch)
+        return self.regularised(self.criterion(z, local), batch, z)

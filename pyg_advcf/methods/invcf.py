@@ -74,4 +74,4 @@ class InvCF(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         x, f, local = self.backbone.local(batch)
         z, p = f(x), f(self._table(x, batch, local))
-        return self.regularised(self.criterion(z, p, local), batch)
+        return self.regularised(self.criterion(z, p, local), batch, z)

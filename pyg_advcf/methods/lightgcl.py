@@ -6,10 +6,10 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf import criteria, nn
 from pyg_advcf._checks import check_positive
-from pyg_advcf.criteria.infonce import chunked_cross_entropy
 from pyg_advcf.interactions import Batch
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn import Backbone, Dot
+from pyg_advcf.ops.cross_entropy import product_cross_entropy
 from pyg_advcf.registry import METHODS
 
 _BOUND = 5.  # Of the positives' scores, in the authors' code.
@@ -91,5 +91,6 @@ class LightGCL(Recommender):
         a = F.embedding(ids, view) / self.contrast.temperature
         own = (a * F.embedding(ids, z)).sum(-1)
         # The cross entropy holds the own score unclamped: it is exchanged.
-        entropy = chunked_cross_entropy(a, z, ids, self.contrast.chunk_size)
-        return torch.mean(entropy + own - own.clamp(-_BOUND, _BOUND))
+        share = torch.full_like(own, 1 / own.numel()).detach()
+        entropy = product_cross_entropy(a, z, ids, share, None, self.contrast.chunk_size)
+        return entropy + torch.mean(own - own.clamp(-_BOUND, _BOUND))

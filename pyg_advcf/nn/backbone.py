@@ -4,6 +4,7 @@ from typing import NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_ids, check_name
@@ -80,7 +81,7 @@ class Backbone(nn.Module):
         self.register_buffer('candidate_mask', candidate_mask(data),
                              persistent=False)
         # What is not recommended: the graph's own pairs, or those of the split `outer` too.
-        self.register_buffer('known', as_graph(known_pairs(data), self.num_users, self.num_items)
+        self.register_buffer('_known', as_graph(known_pairs(data), self.num_users, self.num_items)
                              if 'outer' in split_names(data) else None, persistent=False)
         self.reset_parameters()
 
@@ -93,6 +94,11 @@ class Backbone(nn.Module):
     def x(self) -> Embeddings:
         r"""The trainable tables :math:`E^0`."""
         return Embeddings(self.user_embedding.weight, self.item_embedding.weight)
+
+    @property
+    def known(self) -> EdgeIndex:
+        r"""The training graph, and the pairs of the split ``outer`` if there is one."""
+        return self.graph if self._known is None else self._known
 
     def forward(
         self,
@@ -180,8 +186,7 @@ class Backbone(nn.Module):
             self.train(training)
         similarity = Dot() if similarity is None else similarity
         z = similarity.prepare(z)
-        known = self.graph if self.known is None else self.known
-        seen = PairMask(*compressed(known, False))
+        seen = PairMask(*compressed(self.known, False))
         parts = [rank(z.user[chunk], z.item, k, seen(chunk), self.candidate_mask)
                  for chunk in user_ids.split(batch_size)]  # One empty part for no users.
         item, score = zip(*parts)

@@ -1,5 +1,4 @@
 r"""LightGCL's backbone: LightGCN, and its low-rank double."""
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,8 +6,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import Batch, Embeddings
-from pyg_advcf.nn.backbone import Backbone, Map
+from pyg_advcf.interactions import Embeddings
 from pyg_advcf.nn.bipartite_conv import inv_sqrt_degree
 from pyg_advcf.nn.lightgcn import LightGCN
 from pyg_advcf.registry import BACKBONES
@@ -128,9 +126,6 @@ class LightGCL(LightGCN):
     def _fused(self, graph: EdgeIndex, x: Embeddings, rows=(None, None)) -> Embeddings:
         mean = super()._fused(graph, x, rows)
         return Embeddings(*(t * (self.num_layers + 1) for t in mean[:2]))
-
-    def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
-        return super().local(batch) if self._fuses() else Backbone.local(self, batch)
 
     def low_rank_view(self, z: Embeddings) -> Embeddings:
         r"""The view :math:`G_U, G_I`.
