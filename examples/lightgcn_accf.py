@@ -17,16 +17,13 @@ import inspect
 import time
 from pathlib import Path
 
-import matplotlib
+import torch
+from common import add_arguments, check_arguments, load, print_table, run_all, train
+from matplotlib.figure import Figure
+from torch_geometric import seed_everything
+from torch_geometric.utils import coalesce
 
-matplotlib.use('Agg')
-import matplotlib.pyplot as plt  # noqa: E402
-import torch  # noqa: E402
-from common import add_arguments, check_arguments, load, print_table, run_all, train  # noqa: E402
-from torch_geometric import seed_everything  # noqa: E402
-from torch_geometric.utils import coalesce  # noqa: E402
-
-from pyg_advcf import (  # noqa: E402
+from pyg_advcf import (
     EDGE_TYPE,
     InteractionLoader,
     MinMaxStep,
@@ -35,12 +32,12 @@ from pyg_advcf import (  # noqa: E402
     methods,
     split_names,
 )
-from pyg_advcf._checks import check_name  # noqa: E402
-from pyg_advcf.diagnostics import weight_report  # noqa: E402
-from pyg_advcf.metrics import evaluate_by_user  # noqa: E402
-from pyg_advcf.registry import BACKBONES, METHODS  # noqa: E402
-from pyg_advcf.training import BilevelStep  # noqa: E402
-from pyg_advcf.transforms import (  # noqa: E402
+from pyg_advcf._checks import check_name
+from pyg_advcf.diagnostics import weight_report
+from pyg_advcf.metrics import evaluate_by_user
+from pyg_advcf.registry import BACKBONES, METHODS
+from pyg_advcf.training import BilevelStep
+from pyg_advcf.transforms import (
     AddInteractionNoise,
     ColdStartSplit,
     ProjectedGradient,
@@ -69,6 +66,7 @@ OWN_DEFAULT = {
 ABLATIONS = ('full', 'no-views', 'no-weights', 'no-weights-random', 'no-contrast',
              'no-adversarial-loss', 'random', 'joint', 'finite-difference', 'alternating-easy',
              'alternating-hard', 'global', 'pgd')
+UNWEIGHTED = ('no-weights', 'no-weights-random')
 METRICS = ('precision', 'recall', 'map', 'ndcg')
 
 
@@ -90,7 +88,7 @@ def accf_step(variant: str, backbone, data, s: dict, seed: int) -> Step:
                   weighting='bilevel')
     if variant == 'no-views':
         kwargs.update(adversarial_weight=0., contrast_weight=0.)
-    elif variant.startswith('no-weights'):
+    elif variant in UNWEIGHTED:
         kwargs['weighting'] = 'none'
         if variant.endswith('random'):
             kwargs['perturbation'] = RandomNoise(s['epsilon'])
@@ -144,8 +142,8 @@ def run(args, name: str, seed: int, data):
     r"""Trains one method with one seed; returns its record and the method."""
     seed_everything(seed)
     s = settings(args, name)
-    if name == 'accf' or (name.startswith('accf:') and name.partition(':')[2] not in (
-            'no-weights', 'no-weights-random', 'joint')):
+    base, _, variant = name.partition(':')
+    if base == 'accf' and variant not in (*UNWEIGHTED, 'joint'):
         # The pairs of the upper level leave the training set of those alone that have one.
         data = RandomSplit(val=0., outer=0.05, per_user=False, seed=seed)(data)
     step = build(args, name, data, s, seed)
@@ -174,7 +172,8 @@ def run(args, name: str, seed: int, data):
 def plot_noise(results: list[dict], path: Path) -> None:
     r"""What is left of each method's quality as false interactions are injected."""
     split = 'test_ood' if 'test_ood' in results[0]['test'] else 'test'
-    fig, ax = plt.subplots(figsize=(5, 3.4), layout='constrained')
+    fig = Figure(figsize=(5, 3.4), layout='constrained')
+    ax = fig.subplots()
     for name in dict.fromkeys(r['method'] for r in results):
         ratios = sorted({r['noise'] for r in results if r['method'] == name})
         means = []
@@ -188,7 +187,6 @@ def plot_noise(results: list[dict], path: Path) -> None:
     ax.legend(fontsize='small')
     path.parent.mkdir(parents=True, exist_ok=True)
     fig.savefig(path, dpi=110)
-    plt.close(fig)
 
 
 def main() -> None:
