@@ -12,10 +12,9 @@ that are done are not repeated.
 """
 import argparse
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from runs import run_all, write
+from runs import Runs, write
 
 READOUTS = ('all', 'propagated')
 SPACES = {
@@ -56,9 +55,9 @@ def main():
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     args = parser.parse_args()
 
-    with ThreadPoolExecutor(args.jobs) as pool:
+    with Runs(args.work, args.data_dir, args.jobs) as runs:
         def records(label, commands):
-            return run_all(label, pool, 'lightgcn_accf.py', commands, args.work, args.data_dir)
+            return runs(label, 'lightgcn_accf', commands)
 
         def search(spaces):
             tasks = [(m, s) for m, space in spaces.items() for s in space]

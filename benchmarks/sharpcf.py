@@ -21,12 +21,11 @@ is a reduced run on a fifth of Gowalla's users: 64 dimensions, two settings a me
 import argparse
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from runs import run_all, write
+from runs import Runs, write
 
 from pyg_advcf.metrics import paired_test
 
@@ -97,9 +96,9 @@ def main():
     args = parser.parse_args()
     results, tests = (args.out / f'ml-1m_mf_sharpcf{name}.json' for name in ('', '_paired'))
 
-    with ThreadPoolExecutor(args.jobs) as pool:
+    with Runs(args.work, args.data_dir, args.jobs) as runs:
         def records_of(label, commands):
-            return run_all(label, pool, 'mf_sharpcf.py', commands, args.work, args.data_dir)
+            return runs(label, 'mf_sharpcf', commands)
 
         if args.reduced:
             part = ('--dataset', 'gowalla', '--users', '0.2', '--dim', '64', '--lr', '0.002',

@@ -14,7 +14,6 @@ needed, read or written once a use) and what it moves if nothing stays in a cach
 for every edge and every sampled pair), both as fractions of the bandwidth of a large copy.
 """
 import argparse
-import ctypes
 import itertools
 import json
 import os
@@ -29,6 +28,7 @@ import torch
 import torch.nn.functional as F
 import torch_geometric
 from baselines import CSRStep, PlainInfoNCEStep, PyGStep, infonce, plain_scores
+from memory import peak_of
 
 from pyg_advcf import (
     MF,
@@ -130,14 +130,6 @@ def cycle(step, loader):
     return lambda: step(next(batches))
 
 
-def resident(field):
-    r"""A figure of this process's memory in bytes, Linux only."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f'no {field} in /proc/self/status')
-
-
 def peak_memory(data, name):
     r"""Peak bytes of a step of InfoNCE, 128 negatives, beyond parameters and optimizer state."""
     loader = InteractionLoader(data, BATCH, 128)
@@ -155,12 +147,7 @@ def peak_memory(data, name):
     step(next(iter(loader)))
     optimizer.zero_grad(set_to_none=True)
     batches = [batch for batch, _ in zip(loader, range(3))]
-    ctypes.CDLL(None).malloc_trim(0)  # What was freed does not count as held.
-    before = resident('VmRSS')
-    Path('/proc/self/clear_refs').write_text('5')  # Starts the peak anew.
-    for batch in batches:
-        step(batch)
-    return resident('VmHWM') - before
+    return peak_of(lambda: [step(batch) for batch in batches])
 
 
 def main():

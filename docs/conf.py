@@ -5,7 +5,7 @@ import warnings
 
 sys.path.insert(0, os.path.dirname(__file__))
 
-from results import write_all  # noqa: E402
+from pages import write_all  # noqa: E402
 from tables import supported, what_exists  # noqa: E402
 
 import pyg_advcf  # noqa: E402
@@ -19,7 +19,7 @@ extensions = [
 ]
 html_theme = 'furo'
 html_title = 'pyg_advcf'
-exclude_patterns = ['_build', 'results_templates', 'tutorial_scripts', 'tutorials/*.ipynb',
+exclude_patterns = ['_build', 'pages', 'results_templates', 'tutorial_scripts', 'tutorials/*.ipynb',
                     'tutorials/*.py', 'sg_execution_times.rst']
 
 autosummary_generate = True

@@ -1,5 +1,7 @@
 r"""What the examples share: data by name, seeded runs, tables and JSON."""
 import argparse
+import ast
+import inspect
 import json
 import os
 import sys
@@ -9,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from pyg_advcf import fit
+from pyg_advcf import MinMaxStep, Step, fit
+from pyg_advcf._checks import check_name
 from pyg_advcf.interactions import split_names
 from pyg_advcf.metrics import evaluate, interval
 from pyg_advcf.registry import BACKBONES, DATASETS, METHODS
@@ -35,14 +38,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--verbose', action='store_true', help='progress bars into files too')
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    r"""For examples that build methods and backbones by name."""
+    parser.add_argument('--set', nargs='+', default=[], metavar='NAME=VALUE', dest='options',
+                        help='arguments of the methods, to those that take them: weight=0.2 '
+                             'view=node_drop; of the backbone: backbone.rank=3')
+
+
 def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     r"""What is wrong is an error before anything is trained; sets the threads."""
     if args.seeds < 1:
         parser.error(f'--seeds is {args.seeds}, but needs to be at least 1')
     args.method = list(dict.fromkeys(args.method))
-    BACKBONES[args.backbone]
+    backbone = BACKBONES[args.backbone]
+    args.options = getattr(args, 'options', [])
+    for pair in args.options:
+        if '=' not in pair:
+            parser.error(f"--set has '{pair}', but needs the form name=value")
+    args.options = dict(map(_option, args.options))
+    for key in args.options:
+        theirs = ([f'backbone.{name}' for name in _takes(backbone)] if key.startswith('backbone.')
+                  else sorted({n for m in args.method if m in METHODS for n in _takes(METHODS[m])}))
+        check_name('set', key, theirs)
     if args.threads:
         torch.set_num_threads(args.threads)
+
+
+def check_methods(args: argparse.Namespace, names: Sequence[str]) -> None:
+    r"""Unknown methods, and those that do not run over ``--backbone``, are errors."""
+    for name in names:
+        if not METHODS[name].supports(BACKBONES[args.backbone]):
+            fitting = [b for b, cls in BACKBONES.items() if METHODS[name].supports(cls)]
+            raise ValueError(f"'method' is '{name}', which does not run over the backbone "
+                             f"'{args.backbone}'; it does over: {', '.join(fitting)}")
+
+
+def _option(pair: str) -> tuple[str, object]:
+    key, _, text = pair.partition('=')
+    try:
+        return key, ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return key, text  # A word, as in view=node_drop.
+
+
+def _takes(cls: type) -> list[str]:
+    return [name for name in inspect.signature(cls).parameters if name not in ('backbone', 'data')]
+
+
+def build_backbone(args: argparse.Namespace, data, num_layers: int, skip_input: bool = False,
+                   dim: int = 64):
+    r"""The backbone ``--backbone``, with what of this it takes, and what ``--set`` overrides.
+
+    ``skip_input`` is whether the readout leaves the tables themselves out.
+    """
+    cls = BACKBONES[args.backbone]
+    wanted = {'dim': dim, 'num_layers': num_layers, 'skip_input': skip_input}
+    own = {key.partition('.')[2]: value for key, value in args.options.items()
+           if key.startswith('backbone.')}
+    return cls(data, **{k: v for k, v in wanted.items() if k in _takes(cls)} | own)
+
+
+def build_method(args: argparse.Namespace, name: str, backbone, data, **shared):
+    r"""The method ``name``, with what it takes of ``shared`` and of ``--set``."""
+    cls = METHODS[name]
+    return cls(backbone, data, **{k: v for k, v in (shared | args.options).items()
+                                  if k in _takes(cls)})
+
+
+def build_step(method, lr: float, **min_max):
+    r"""What moves the method; ``min_max`` is for those with an adversary of their own."""
+    if method.trained_by == 'MinMaxStep':
+        return MinMaxStep(method, lr=lr, **min_max)
+    return Step(method, lr=lr)
 
 
 def load(name: str, data_dir: str, users: float = 1.):

@@ -13,12 +13,25 @@ Amazon Pet with the settings of the documentation, users with little history, pa
 """
 import argparse
 import copy
-import inspect
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import torch
-from common import add_arguments, check_arguments, load, print_table, run_all, train
+from common import (
+    add_arguments,
+    add_options,
+    build_backbone,
+    build_method,
+    build_step,
+    check_arguments,
+    check_methods,
+    load,
+    print_table,
+    run_all,
+    train,
+)
 from matplotlib.figure import Figure
 from torch_geometric import seed_everything
 from torch_geometric.utils import coalesce
@@ -26,7 +39,6 @@ from torch_geometric.utils import coalesce
 from pyg_advcf import (
     EDGE_TYPE,
     InteractionLoader,
-    MinMaxStep,
     Step,
     interaction_data,
     methods,
@@ -35,7 +47,7 @@ from pyg_advcf import (
 from pyg_advcf._checks import check_name
 from pyg_advcf.diagnostics import weight_report
 from pyg_advcf.metrics import evaluate_by_user
-from pyg_advcf.registry import BACKBONES, METHODS
+from pyg_advcf.registry import METHODS
 from pyg_advcf.training import BilevelStep
 from pyg_advcf.transforms import (
     AddInteractionNoise,
@@ -81,7 +93,7 @@ def settings(args, name: str) -> dict:
     return chosen
 
 
-def accf_step(variant: str, backbone, data, s: dict, seed: int) -> Step:
+def accf_step(args, variant: str, backbone, data, s: dict, seed: int) -> Step:
     r"""The step of ACCF or of one of its ablations."""
     kwargs = dict(adversarial_weight=s['adversarial'], contrast_weight=s['contrast'],
                   temperature=s['temperature'], epsilon=s['epsilon'], l2=s['l2'],
@@ -106,7 +118,7 @@ def accf_step(variant: str, backbone, data, s: dict, seed: int) -> Step:
     elif variant == 'pgd':
         kwargs['perturbation'] = ProjectedGradient(s['epsilon'], steps=3)
     weighted = kwargs['weighting'] == 'bilevel'
-    method = methods.ACCF(backbone, data, **kwargs)
+    method = build_method(args, 'accf', backbone, data, **kwargs)
     if not weighted:
         return Step(method, lr=s['lr'])
     mode, _, prefer = variant.partition('-')
@@ -120,22 +132,17 @@ def accf_step(variant: str, backbone, data, s: dict, seed: int) -> Step:
 def build(args, name: str, data, s: dict, seed: int) -> Step:
     r"""The step of the method ``name`` with the settings ``s``."""
     name, _, variant = name.partition(':')
-    cls = BACKBONES[args.backbone]
-    takes = inspect.signature(cls).parameters
-    kwargs = {'num_layers': args.num_layers} if 'num_layers' in takes else {}
-    if 'skip_input' in takes:  # As published (ACCF: as did best), unless told otherwise.
-        kwargs['skip_input'] = (name in ('simgcl', 'xsimgcl', 'accf') if args.readout is None
-                                else args.readout == 'propagated')
-    backbone = cls(data, dim=64, **kwargs)
+    published = name != 'lightgcn' and METHODS[name].skip_input
+    backbone = build_backbone(args, data, args.num_layers, published if args.readout is None
+                              else args.readout == 'propagated')
     if name == 'lightgcn':
         return Step(methods.BPR(backbone, data, l2=s['l2']), lr=s['lr'])
     if name == 'accf':
-        return accf_step(variant or 'full', backbone, data, s, seed)
-    kwargs = dict(l2=s['l2'])
+        return accf_step(args, variant or 'full', backbone, data, s, seed)
+    shared = {'l2': s['l2']}
     if name in ('simgcl', 'xsimgcl'):
-        kwargs.update(weight=s['contrast'], temperature=s['temperature'], epsilon=s['epsilon'])
-    method = METHODS[name](backbone, data, **kwargs)
-    return (MinMaxStep if method.trained_by == 'MinMaxStep' else Step)(method, lr=s['lr'])
+        shared.update(weight=s['contrast'], temperature=s['temperature'], epsilon=s['epsilon'])
+    return build_step(build_method(args, name, backbone, data, **shared), s['lr'])
 
 
 def run(args, name: str, seed: int, data):
@@ -189,9 +196,10 @@ def plot_noise(results: list[dict], path: Path) -> None:
     fig.savefig(path, dpi=110)
 
 
-def main() -> None:
+def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
+    add_options(parser)
     parser.set_defaults(patience=8)
     parser.add_argument('--k', type=int, nargs='+', default=[10], help='list lengths')
     parser.add_argument('--num-layers', type=int, default=3)
@@ -211,7 +219,7 @@ def main() -> None:
                       ('adversarial', 'weight of the ranking loss of the perturbed view')):
         parser.add_argument(f'--{key}', type=float, help=text)
     parser.add_argument('--plot', type=Path, default=Path('outputs/noise.png'))
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.method = args.method or ['lightgcn', 'xsimgcl', 'accf']
     args.noise = args.noise or ([0., 0.1, 0.2] if args.dataset == 'synthetic' else [0.])
     check_arguments(parser, args)
@@ -219,6 +227,7 @@ def main() -> None:
         check_name('ablation', variant, ABLATIONS)
     for name in args.method:
         check_name('method', name, ('lightgcn', *METHODS))
+    check_methods(args, [name for name in args.method if name != 'lightgcn'])
     if 10 not in args.k:
         parser.error(f'--k is {args.k}, but needs to hold 10, which training stops by')
     args.method = [full for name in args.method for full in (

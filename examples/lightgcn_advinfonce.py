@@ -7,18 +7,35 @@ Without arguments, on built-in synthetic data in under two minutes on two CPU co
 The published comparison on Coat, ten seeds, with the constant ln k as a control::
 
     python examples/lightgcn_advinfonce.py --dataset coat --seeds 10 --json coat.json
+
+Any other method over any backbone that it runs over, with arguments of its own::
+
+    python examples/lightgcn_advinfonce.py --method infonce sgl --set view=node_drop weight=0.05
+    python examples/lightgcn_advinfonce.py --backbone vgae --method infonce advinfonce
 """
 import argparse
-import inspect
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
-from common import add_arguments, check_arguments, load, print_table, run_all, train
+from common import (
+    add_arguments,
+    add_options,
+    build_backbone,
+    build_method,
+    build_step,
+    check_arguments,
+    check_methods,
+    load,
+    print_table,
+    run_all,
+    train,
+)
 from torch_geometric import seed_everything
 
-from pyg_advcf import InteractionLoader, MinMaxStep, Step
+from pyg_advcf import InteractionLoader
 from pyg_advcf.diagnostics import hardness_report, plot_hardness
-from pyg_advcf.methods import AdversarialRecommender
 from pyg_advcf.registry import BACKBONES, METHODS
 
 # As tuned by the authors of AdvInfoNCE (their table 12), by data and backbone.
@@ -49,53 +66,52 @@ def settings(args) -> dict:
     return chosen
 
 
-def build(name: str, backbone_name: str, dataset: str, data, s: dict):
+def build(args, name: str, data, s: dict):
     r"""The method ``name`` with the settings ``s``."""
-    layers = {} if backbone_name == 'mf' else {'num_layers': NUM_LAYERS.get(dataset, 3)}
-    backbone = BACKBONES[backbone_name](data, dim=64, **layers)
     cls = METHODS[name]
-    if cls.pairwise:
+    backbone = build_backbone(args, data, NUM_LAYERS.get(args.dataset, 3), cls.skip_input)
+    shared = {}
+    if cls.pairwise and name not in BACKBONES:  # A recipe with a backbone of its own has its own.
         # Plain LightGCN (64 dimensions, batch 2048) was published with 1e-4, the comparison of
-        # AdvInfoNCE with 1e-5.
-        return cls(backbone, data, l2=1e-5 if dataset in NUM_LAYERS else 1e-4)
-    if 'temperature' not in inspect.signature(cls).parameters:
-        return cls(backbone, data)
-    return cls(backbone, data, temperature=s['temperature'])
+        # AdvInfoNCE, on other data, with 1e-5 for all.
+        shared['l2'] = 1e-5 if args.dataset in NUM_LAYERS else 1e-4
+    if not cls.pairwise:  # The others have the temperature of a contrast, another scale.
+        shared['temperature'] = s['temperature']
+    return build_method(args, name, backbone, data, **shared)
 
 
 def run(args, name: str, seed: int, data):
     r"""Trains one method with one seed; returns its record and the method."""
     seed_everything(seed)
     s = settings(args)
-    method = build(name, args.backbone, args.dataset, data, s).to(args.device)
-    num_neg = 1 if method.pairwise else s['num_neg']
+    method = build(args, name, data, s).to(args.device)
+    num_neg = s['num_neg'] if method.needs_negatives and not method.pairwise else 1
     loader = InteractionLoader(data, s['batch_size'], num_neg, sampler=s['sampler'], seed=seed)
-    if isinstance(method, AdversarialRecommender):
-        step = MinMaxStep(method, lr=s['lr'], adversary_lr=s['adversary_lr'],
-                          interval=s['interval'], max_passes=s['max_passes'].get(args.backbone, 10))
-    else:
-        step = Step(method, lr=s['lr'])
-
-    record = train(args, name, seed, data, step, loader, s['epochs'])
+    step = build_step(method, s['lr'], adversary_lr=s['adversary_lr'], interval=s['interval'],
+                      max_passes=s['max_passes'].get(args.backbone, 10))
+    # A method with a warm start is judged by what it does itself, if it comes to that.
+    start = min(getattr(method, 'start', 0), s['epochs'] - 1)
+    record = train(args, name, seed, data, step, loader, s['epochs'], select_from=start)
     record['settings'] = {key: s[key] for key in ('temperature', 'lr', 'adversary_lr', 'sampler')}
+    record['options'] = args.options
     return record, method
 
 
-def main() -> None:
+def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
+    add_options(parser)
     parser.add_argument('--temperature', type=float, help='of InfoNCE and AdvInfoNCE')
     parser.add_argument('--lr', type=float, help='learning rate')
     parser.add_argument('--adversary-lr', type=float, help='learning rate of the adversary')
     parser.add_argument('--plot', type=Path, default=Path('outputs/hardness.png'),
                         help='hardness against popularity, for AdvInfoNCE')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.method is None:  # On real data with the control: what is left without the adversary.
         control = [] if args.dataset == 'synthetic' else ['uniform']
         args.method = ['bpr', 'infonce', 'advinfonce', *control]
     check_arguments(parser, args)
-    for name in args.method:
-        METHODS[name]  # An unknown name is an error before anything is trained.
+    check_methods(args, args.method)
     data = load(args.dataset, args.data_dir, args.users).to(args.device)
 
     reports = {}

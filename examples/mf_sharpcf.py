@@ -10,7 +10,9 @@ MovieLens-1M with the settings of the documentation::
 """
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import torch
@@ -95,7 +97,7 @@ def run(args, name: str, seed: int, data):
     return record, method
 
 
-def main() -> None:
+def main(argv: Optional[Sequence[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(parser)
     parser.set_defaults(backbone='mf', method=list(NAMES), patience=8)
@@ -108,7 +110,7 @@ def main() -> None:
                         help='folder for the metrics of every user, for significance tests')
     parser.add_argument('--plot', type=Path, default=Path('outputs/landscape.png'),
                         help='loss landscapes of the first seed')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     check_arguments(parser, args)
     for name in args.method:
         check_name('method', name, NAMES)

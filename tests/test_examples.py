@@ -50,6 +50,24 @@ def test_lightgcn_advinfonce_on_coat(mirror, tmp_path):
     assert 'test_ood_official' in out
 
 
+def test_methods_and_backbones_by_name_with_arguments(tmp_path):
+    run('lightgcn_advinfonce.py', '--backbone', 'vgae', '--method', 'advinfonce', 'directau',
+        'sgl', '--users', 0.3, '--epochs', 5, '--set', 'view=node_drop', 'gamma=2.',
+        'backbone.beta=0.1', '--json', 'r.json', cwd=tmp_path)
+    results = json.loads((tmp_path / 'r.json').read_text())
+    assert [r['method'] for r in results] == ['advinfonce', 'directau', 'sgl']
+    assert all(r['backbone'] == 'vgae' and r['options'] == {
+        'view': 'node_drop', 'gamma': 2., 'backbone.beta': 0.1} for r in results)
+    assert 'adversary' in results[0]
+    run('lightgcn_advinfonce.py', '--method', 'sgl', '--users', 0.3, '--epochs', 5, '--set',
+        'view=random_walk', '--json', 'other.json', cwd=tmp_path)
+    run('lightgcn_advinfonce.py', '--method', 'sgl', '--users', 0.3, '--epochs', 5,
+        '--json', 'default.json', cwd=tmp_path)
+    other, default = (json.loads((tmp_path / f'{name}.json').read_text())[0]['test']
+                      for name in ('other', 'default'))
+    assert other != default  # What is set does arrive.
+
+
 @pytest.mark.parametrize('backbone', ['mf', 'lightgcn'])
 def test_mf_sharpcf(tmp_path, backbone):
     out = run('mf_sharpcf.py', '--epochs', 6, '--start', 2, '--lag', 1, '--dim', 8, '--backbone',
@@ -71,6 +89,12 @@ def test_mf_sharpcf(tmp_path, backbone):
     (['--method', 'advinfo'], "'method' is 'advinfo', which is not known. Did you mean"),
     (['--dataset', 'coats'], "'dataset' is 'coats', which is not known. Did you mean 'coat'"),
     (['--backbone', 'lightgnc'], "'backbone' is 'lightgnc', which is not known."),
+    (['--method', 'sgl', '--set', 'rati=0.1'], "'set' is 'rati', which is not known. Did you mean "
+                                               "'ratio'"),
+    (['--method', 'sgl', '--set', 'ratio'], "--set has 'ratio', but needs the form name=value"),
+    (['--set', 'backbone.rank=3'], "'set' is 'backbone.rank', which is not known."),
+    (['--method', 'bpr', 'sgl', '--backbone', 'mf'],
+     "'method' is 'sgl', which does not run over the backbone 'mf'; it does over: dccf, lightgcn, "),
 ])
 def test_unknown_names_are_told_before_any_work(tmp_path, args, message):
     done = subprocess.run([sys.executable, EXAMPLES / 'lightgcn_advinfonce.py', *args],

@@ -89,6 +89,7 @@ class ACCF(BilevelRecommender):
         torch.Size([2, 3])
     """
     pairwise = True
+    skip_input = True
 
     def __init__(
         self,

@@ -35,6 +35,8 @@ class DirectAU(Recommender):
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
+    needs_negatives = False
+
     def __init__(
         self,
         backbone: Backbone,

@@ -23,12 +23,17 @@ class Recommender(nn.Module):
 
     Attributes:
         pairwise: Whether the recipe is published with one negative per positive and dot products.
+        needs_negatives: Whether the loader's negatives are looked at; else one is the cheapest.
+        skip_input: Whether the readout of the recipe leaves the tables themselves out, as
+            ``LightGCN(skip_input=True)`` does.
         needs_layers: Whether the backbone has to propagate, layer by layer.
         needs_backbone: The class of backbone that has what the method reads.
         single_pass: Whether a call records something, so that a step may make only one.
         trained_by: The step that moves the second player, if there is one.
     """
     pairwise = False
+    needs_negatives = True
+    skip_input = False
     needs_layers = False
     needs_backbone: type[Backbone] = Backbone
     single_pass = False

@@ -45,6 +45,7 @@ class SimGCL(Recommender):
         torch.Size([2, 3])
     """
     pairwise = True
+    skip_input = True
     needs_layers = True
     needs_backbone = LightGCN
 

@@ -42,6 +42,7 @@ class XSimGCL(Recommender):
         torch.Size([2, 3])
     """
     pairwise = True
+    skip_input = True
     needs_layers = True
     needs_backbone = LightGCN
 
