@@ -30,9 +30,8 @@ SPACES = {
 }
 # Without weights several seeds too: those parts are the defaults and their control.
 SEVERAL = ('no-weights', 'no-weights-random')
-ABLATIONS = (*SEVERAL, 'no-views', 'random', 'joint', 'finite-difference', 'alternating-easy',
-             'alternating-hard', 'global', 'pgd')
-STAGES = ('search', 'seeds', 'ablation', 'noise', 'cold', 'yelp')
+ABLATIONS = (*SEVERAL, 'no-views', 'random', 'joint', 'alternating-easy', 'alternating-hard')
+STAGES = ('search', 'seeds', 'noise', 'cold', 'ablation', 'yelp')
 
 
 def command(method, setting, *more, seed=0, dataset='amazon_pet'):
@@ -82,14 +81,11 @@ def main():
         seeds = range(args.seeds)
         tasks = {
             'seeds': [command(m, s, seed=seed) for seed in seeds for m, s in best.items()],
+            'noise': [command(m, s, '--noise', ratio) for ratio in args.noise
+                      for m, s in best.items()],
+            'cold': [command(m, s, '--cold-start') for m, s in best.items()],
             'ablation': [command('accf', best['accf'], '--ablation', v, seed=seed)
                          for v in ABLATIONS for seed in (seeds if v in SEVERAL else [0])],
-            # All levels with the first seed, the highest with every seed.
-            'noise': [command(m, s, '--noise', ratio, seed=seed) for seed in seeds
-                      for ratio in (args.noise if seed == 0 else args.noise[-1:])
-                      for m, s in best.items()],
-            'cold': [command(m, s, '--cold-start', seed=seed) for seed in seeds
-                     for m, s in best.items()],
             'yelp': [command(m, s, '--users', 0.1, dataset='yelp2018') for m, s in best.items()],
         }
         names = {'yelp': 'yelp2018_accf_reduced', 'seeds': 'amazon_pet_accf'}

@@ -1,4 +1,6 @@
 r"""SGL: two random parts of the graph as views."""
+from typing import Union
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -11,7 +13,7 @@ from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn import Backbone, Dot
 from pyg_advcf.nn.backbone import Graphs
 from pyg_advcf.registry import METHODS
-from pyg_advcf.transforms import EdgeDrop, NodeDrop, RandomWalk
+from pyg_advcf.transforms import EdgeDrop, GraphView, NodeDrop, RandomWalk
 
 VIEWS = {'edge_drop': EdgeDrop, 'node_drop': NodeDrop, 'random_walk': RandomWalk}
 
@@ -31,8 +33,9 @@ class SGL(Recommender):
         backbone: One that propagates; LightGCN is published.
         data: Interactions (every method takes them; this one reads nothing from them).
         view: ``'edge_drop'``, ``'node_drop'`` or ``'random_walk'`` (other edges in every layer);
-            see :mod:`pyg_advcf.transforms`.
-        ratio: Share that a view drops, in :math:`[0, 1)`; 0.1 to 0.5 in the paper.
+            see :mod:`pyg_advcf.transforms`. Or a :class:`~pyg_advcf.transforms.GraphView` of your
+            own, with its own ratio.
+        ratio: Share that a named view drops, in :math:`[0, 1)`; 0.1 to 0.5 in the paper.
         temperature: :math:`\tau > 0` of the contrast.
         weight: Weight :math:`\lambda \geq 0` of the contrast.
         scope: Negatives of the contrast: ``'batch'`` or ``'all'`` nodes.
@@ -59,7 +62,7 @@ class SGL(Recommender):
         self,
         backbone: Backbone,
         data: HeteroData,
-        view: str = 'edge_drop',
+        view: Union[str, GraphView] = 'edge_drop',
         ratio: float = 0.1,
         temperature: float = 0.2,
         weight: float = 0.1,
@@ -71,12 +74,13 @@ class SGL(Recommender):
         if backbone.depth == 0:
             raise ValueError(f"'backbone' is {backbone!r}, which does not propagate, so that all "
                              f"views of the graph are alike; use one with layers, as LightGCN")
-        self.view = VIEWS[check_name('view', view, VIEWS)](ratio)
+        self.view = (view if isinstance(view, GraphView)
+                     else VIEWS[check_name('view', view, VIEWS)](ratio))
         self.contrast = criteria.ViewInfoNCE(temperature, scope)
         self.weight = check_positive('weight', weight, zero=True)
         self.seed = check_count('seed', seed, minimum=0)
         # As many graphs as propagations only where they differ: one graph propagates in one go.
-        self.num_graphs = backbone.depth if view == 'random_walk' else 1
+        self.num_graphs = backbone.depth if self.view.per_layer else 1
         self.epoch = -1
         self.on_epoch_start(0)
 

@@ -47,9 +47,14 @@ class GraphView(BaseTransform):
         seed: Seed of the draw: two calls draw the same.
         generator: Draws on from this one instead, so that two calls differ.
 
+    Attributes:
+        per_layer: Whether :meth:`graphs` draws another part for every propagation.
+
     Raises:
         ValueError: If ``ratio`` is out of range.
     """
+    per_layer = False
+
     def __init__(
         self,
         ratio: float = 0.1,

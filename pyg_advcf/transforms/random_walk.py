@@ -37,6 +37,8 @@ class RandomWalk(EdgeDrop):
         >>> layers = view['user', 'interacts', 'item'].layer_edge_index
         >>> z = LightGCN(data, dim=8, num_layers=2)(graph=layers)
     """
+    per_layer = True
+
     def __init__(
         self,
         ratio: float = 0.1,

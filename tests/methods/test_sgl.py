@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from pyg_advcf import MF, InteractionLoader, LightGCN, Step, fit, methods
 from pyg_advcf.nn import DCCF, VGAE
 from pyg_advcf.training import load_safely
+from pyg_advcf.transforms import EdgeDrop, RandomWalk
 
 VIEWS = ['edge_drop', 'node_drop', 'random_walk']
 
@@ -39,6 +40,19 @@ def test_adds_the_contrast_of_the_views(toy, batch, view, scope):
         target = ids if scope == 'all' else torch.arange(ids.numel())
         expected = expected + 0.7 * F.cross_entropy(anchors @ others.t(), target)
     assert torch.allclose(method(batch), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize('cls, graphs', [(EdgeDrop, 1), (RandomWalk, 3)])
+def test_takes_a_view_of_ones_own(toy, batch, cls, graphs):
+    class Last(cls):
+        def draw(self, edge_index, num_users, num_items, generator):
+            return torch.arange(edge_index.size(1))[int(self.ratio * edge_index.size(1)):]
+
+    method = methods.SGL(LightGCN(toy, dim=4).double(), toy, Last(0.5))
+    (user, item), = columns(method.backbone.graph)
+    last = [side[len(user) // 2:] for side in (user, item)]
+    assert [columns(view) for view in method.views()] == [[last] * graphs] * 2
+    assert method(batch).isfinite()
 
 
 def test_unperturbed_views_are_the_embeddings_themselves(toy, batch):
