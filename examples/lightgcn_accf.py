@@ -58,7 +58,7 @@ from pyg_advcf.transforms import (
 )
 
 # By data, what all share, and what each method has of its own; on Amazon Pet chosen by validation
-# NDCG@10 (docs/results/accf.md).
+# NDCG@10 (results/accf in the documentation).
 SETTINGS = {
     'synthetic': dict(lr=5e-3, epochs=25, batch_size=1024, l2=1e-3),
     'amazon_pet': dict(lr=2e-3, epochs=300, batch_size=1024, l2=1e-3),

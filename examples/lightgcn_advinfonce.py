@@ -48,7 +48,7 @@ SETTINGS = {
     'kuairec': dict(temperature=2., lr=3e-5, batch_size=2048, num_neg=128, adversary_lr=5e-5,
                     interval=5, max_passes={'lightgcn': 12, 'mf': 12}, sampler='user',
                     epochs=2000),
-    # The built-in data: chosen by validation Recall@20 (docs/results/advinfonce.md).
+    # The built-in data: chosen by validation Recall@20 (results/advinfonce in the documentation).
     'synthetic': dict(temperature=0.4, lr=1e-3, batch_size=1024, num_neg=64, adversary_lr=1e-4,
                       interval=5, max_passes={}, sampler='interaction', epochs=200),
 }

@@ -27,8 +27,8 @@ from pyg_advcf.registry import BACKBONES
 from pyg_advcf.training import SAMStep
 
 NAMES = ('bpr', 'apr', 'sharpcf', 'sam')
-# On MovieLens-1M chosen by validation Recall@20 (docs/results/sharpcf.md), where APR takes
-# --l2 0.02; on the built-in data not tuned.
+# On MovieLens-1M chosen by validation Recall@20 (results/sharpcf in the documentation), where APR
+# takes --l2 0.02; on the built-in data not tuned.
 SETTINGS = {
     'synthetic': dict(dim=64, lr=1e-3, l2=1e-3, batch_size=1024, epochs=120, start=20,
                       alpha=1., epsilon=0.5, norm='row', weight=0.1, lag=3, rho=0.05),

@@ -1,5 +1,7 @@
 r"""Names under which datasets, backbones and methods are found by examples, docs and tests."""
-from collections.abc import Callable, Iterator, Mapping
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from pyg_advcf._checks import check_name
@@ -38,6 +40,17 @@ class Registry(Mapping):
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
+
+
+def import_modules(package: str, path: Iterable[str]) -> None:
+    r"""Imports every module of a package, so that a new file registers itself by being there.
+
+    Args:
+        package: Its ``__name__``.
+        path: Its ``__path__``.
+    """
+    for module in pkgutil.iter_modules(path):
+        importlib.import_module(f'{package}.{module.name}')
 
 
 DATASETS = Registry('dataset')

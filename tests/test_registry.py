@@ -1,6 +1,13 @@
 import pytest
 
-from pyg_advcf.registry import BACKBONES, CRITERIA, DATASETS, METHODS, Registry
+from pyg_advcf.registry import (
+    BACKBONES,
+    CRITERIA,
+    DATASETS,
+    METHODS,
+    Registry,
+    import_modules,
+)
 
 
 def test_registries_are_filled():
@@ -27,3 +34,17 @@ def test_a_name_is_taken_once():
     with pytest.raises(ValueError, match="thing name 'a' is taken"):
         registry.register('a')(float)
     assert dict(registry) == {'a': int}
+
+
+def test_a_new_file_is_registered_by_being_there(tmp_path, monkeypatch):
+    (tmp_path / 'recipes').mkdir()
+    (tmp_path / 'recipes' / '__init__.py').write_text('')
+    (tmp_path / 'recipes' / 'mine.py').write_text(
+        "from pyg_advcf.methods import BPR\nfrom pyg_advcf.registry import METHODS\n"
+        "@METHODS.register('mine')\nclass Mine(BPR):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(METHODS, '_entries', dict(METHODS._entries))
+    import recipes
+    assert 'mine' not in METHODS
+    import_modules('recipes', recipes.__path__)
+    assert METHODS['mine'].__name__ == 'Mine'

@@ -34,9 +34,12 @@ from pyg_advcf.criteria.trajectory import TrajectoryPenalty
 from pyg_advcf.criteria.view_infonce import ViewInfoNCE
 from pyg_advcf.criteria.warp import WARP
 from pyg_advcf.criteria.xir import XIR
+from pyg_advcf.registry import import_modules
 
 __all__ = ['AdapTau', 'AdvInfoNCE', 'BC', 'BCE', 'BIR', 'BPR', 'BSL', 'CCL', 'ConstrainedBCE',
            'Criterion', 'DCL', 'DirectAU', 'EmbeddingL2', 'FullInfoNCE', 'Hinge',
            'InBatchInfoNCE', 'InfoL1O', 'InfoNCE', 'InstanceWeighted', 'InvCF',
            'PopularityEmbedding', 'PrototypeInfoNCE', 'SDRO', 'SupCon', 'TrajectoryPenalty',
            'ViewInfoNCE', 'WARP', 'WeightNetwork', 'XIR', 'anchored_weights', 'functional']
+
+import_modules(__name__, __path__)

@@ -10,6 +10,9 @@ from pyg_advcf.datasets.movielens1m import MovieLens1M
 from pyg_advcf.datasets.synthetic import SyntheticExposure
 from pyg_advcf.datasets.yahoo_r3 import YahooR3
 from pyg_advcf.datasets.yelp2018 import Yelp2018
+from pyg_advcf.registry import import_modules
 
 __all__ = ['AmazonBook', 'AmazonPet', 'Coat', 'FrameData', 'Gowalla', 'InteractionDataset',
            'KuaiRec', 'MovieLens1M', 'SyntheticExposure', 'YahooR3', 'Yelp2018', 'from_frame']
+
+import_modules(__name__, __path__)

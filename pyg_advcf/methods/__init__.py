@@ -32,9 +32,12 @@ from pyg_advcf.methods.ultragcn import UltraGCN
 from pyg_advcf.methods.warp import WARP
 from pyg_advcf.methods.xir import XIR
 from pyg_advcf.methods.xsimgcl import XSimGCL
+from pyg_advcf.registry import import_modules
 
 __all__ = ['ACCF', 'APR', 'AdapTau', 'AdvInfoNCE', 'AdversarialRecommender', 'BC', 'BCE', 'BIR',
            'BPR', 'BSL', 'BilevelRecommender', 'CCL', 'DCCF', 'DCL', 'DirectAU', 'Hinge',
            'InfoL1O', 'InfoNCE', 'InvCF', 'LightGCL', 'NCL', 'Recommender', 'SDRO', 'SGL',
            'SharpCF', 'SimGCL', 'SupCon', 'UltraGCN', 'UniformAdvInfoNCE', 'WARP', 'XIR',
            'XSimGCL']
+
+import_modules(__name__, __path__)

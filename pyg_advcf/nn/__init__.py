@@ -8,6 +8,9 @@ from pyg_advcf.nn.mf import MF
 from pyg_advcf.nn.similarity import Cosine, Dot, Similarity
 from pyg_advcf.nn.ultragcn import UltraGCN
 from pyg_advcf.nn.vgae import VGAE
+from pyg_advcf.registry import import_modules
 
 __all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'DCCF', 'Dot', 'LightGCL', 'LightGCN', 'MF',
            'Recommendations', 'Similarity', 'UltraGCN', 'VGAE']
+
+import_modules(__name__, __path__)
