@@ -103,8 +103,10 @@ class SGL(Recommender):
         return first, second
 
     def forward(self, batch: Batch) -> Tensor:
-        loss = super().forward(batch)
+        x, f, local = self.backbone.local(batch)
+        z = f(x)
+        loss = self.regularised(self.criterion(*self.similarity(z, local), batch), batch, z)
         if self.weight == 0.:
             return loss
-        first, second = (self.backbone(graph=graph) for graph in self.views())
-        return loss + self.weight * self.contrast(first, second, batch)
+        first, second = (f(x, graph=graph) for graph in self.views())
+        return loss + self.weight * self.contrast(first, second, local)

@@ -65,8 +65,10 @@ class SimGCL(Recommender):
         self.epsilon = check_positive('epsilon', epsilon, zero=True)
 
     def forward(self, batch: Batch) -> Tensor:
-        loss = super().forward(batch)
+        x, f, local = self.backbone.local(batch)
+        z = f(x)
+        loss = self.regularised(self.criterion(*self.similarity(z, local), batch), batch, z)
         if self.weight == 0.:
             return loss
-        first, second = (self.backbone(noise=self.epsilon) for _ in range(2))
-        return loss + self.weight * self.contrast(first, second, batch)
+        first, second = (f(x, noise=self.epsilon) for _ in range(2))
+        return loss + self.weight * self.contrast(first, second, local)

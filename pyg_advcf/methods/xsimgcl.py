@@ -66,7 +66,8 @@ class XSimGCL(Recommender):
             raise ValueError(f"'layer' is {layer}, but the backbone has {backbone.num_layers}")
 
     def forward(self, batch: Batch) -> Tensor:
-        z = self.backbone(return_layers=True, noise=self.epsilon)
-        loss = self.criterion(*self.similarity(z, batch), batch)
-        loss = loss + self.weight * self.contrast(z, Embeddings(*z.layers[self.layer]), batch)
+        x, f, local = self.backbone.local(batch)
+        z = f(x, return_layers=True, noise=self.epsilon)
+        loss = self.criterion(*self.similarity(z, local), batch)
+        loss = loss + self.weight * self.contrast(z, Embeddings(*z.layers[self.layer]), local)
         return self.regularised(loss, batch, z)

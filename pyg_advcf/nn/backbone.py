@@ -32,7 +32,7 @@ _INITS = {
 }
 
 
-Map = Callable[[Embeddings], Embeddings]
+Map = Callable[..., Embeddings]
 # What to propagate over: one graph, or one for each propagation.
 Graphs = Union[Tensor, Sequence[Tensor]]
 
@@ -142,11 +142,12 @@ class Backbone(nn.Module):
         r"""The part of the model that ``batch`` sees: ``x, f, batch``.
 
         ``f(x)`` are final embeddings that suffice to score the batch, and the batch has ids into
-        them. ``x`` are the tables, or those rows of them that the returned batch names. A backbone
-        may compute the rows that the batch reads and no others, with the same scores and
-        gradients; by default ``f`` computes all, and the batch stays as it is.
+        them. ``f`` takes the keywords of :meth:`forward` too, such as ``graph``. ``x`` are the
+        tables, or those rows of them that the returned batch names. A backbone may compute the
+        rows that the batch reads and no others, with the same scores and gradients; by default
+        ``f`` computes all, and the batch stays as it is.
         """
-        return self.x, lambda x: self(x=x), batch
+        return self.x, lambda x, **kwargs: self(x=x, **kwargs), batch
 
     def for_batch(self, batch: Batch) -> tuple[Embeddings, Batch]:
         r"""Final embeddings that suffice to score ``batch``, and the batch with ids into them."""

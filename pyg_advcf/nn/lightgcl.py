@@ -119,13 +119,8 @@ class LightGCL(LightGCN):
             return self.conv(x, graph)
         return self.conv(x, graph, F.dropout(x[0].new_ones(graph.size(1)), self.dropout))
 
-    def _readout(self, layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        user, item = (sum(side) for side in zip(*layers))
-        return user, item
-
-    def _fused(self, graph: EdgeIndex, x: Embeddings, rows=(None, None)) -> Embeddings:
-        mean = super()._fused(graph, x, rows)
-        return Embeddings(*(t * (self.num_layers + 1) for t in mean[:2]))
+    def _layer_weights(self) -> list[float]:
+        return [1.] * (self.num_layers + 1)
 
     def low_rank_view(self, z: Embeddings) -> Embeddings:
         r"""The view :math:`G_U, G_I`.

@@ -11,9 +11,16 @@ from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.interactions import Batch, Embeddings, batch_rows
 from pyg_advcf.nn.backbone import Backbone, Graphs, Map
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
-from pyg_advcf.ops import propagate
+from pyg_advcf.ops import layer_sums, propagate
 from pyg_advcf.ops.backend import choose
+from pyg_advcf.ops.layers import uniform_like
 from pyg_advcf.registry import BACKBONES
+
+Rows = tuple[Optional[Tensor], Optional[Tensor]]
+
+
+def _of(ids: Optional[Tensor], table: Tensor) -> Tensor:
+    return table if ids is None else F.embedding(ids, table)
 
 
 @BACKBONES.register('lightgcn')
@@ -68,6 +75,7 @@ class LightGCN(Backbone):
         x: Optional[Embeddings] = None,
         return_layers: bool = False,
         noise: float = 0.,
+        rows: Rows = (None, None),
     ) -> Embeddings:
         r"""Computes the final embeddings.
 
@@ -76,29 +84,38 @@ class LightGCN(Backbone):
                 ``edge_index`` of shape ``[2, E]`` is accepted, and so is a sequence of one for
                 each layer.
             x: Overrides the trainable tables.
-            return_layers: Whether to return the embeddings of every layer too; without, the
-                layers are summed in one fused operation.
+            return_layers: Whether to return the embeddings of every layer too.
             noise: Length :math:`\epsilon` of the noise that SimGCL adds to every row after every
                 propagation: :math:`h + \epsilon\, \mathrm{sign}(h) \odot r / \|r\|` with
                 :math:`r \sim U(0, 1)^D`.
+            rows: Ids of the users and of the items whose embeddings are wanted, each without
+                repetition, or ``None`` for all.
 
         Raises:
-            ValueError: If ``noise`` is negative, or ``graph`` a sequence of another length.
+            ValueError: If ``noise`` is negative, ``graph`` a sequence of another length, or an id
+                in ``rows`` out of range or repeated.
         """
         check_positive('noise', noise, zero=True)
         graph = self.graph if graph is None else graph
         x = self.x if x is None else x
-        if self._fuses() and not return_layers and noise == 0. and (
-                isinstance(graph, EdgeIndex) and graph.is_sorted_by_row):
-            return self._fused(graph, x)
+        if self._fuses() and isinstance(graph, EdgeIndex) and graph.is_sorted_by_row:
+            return self._fused(graph, x, return_layers, noise, rows)
         layers = [(x.user, x.item)]
         for view in self.graphs(graph, self.num_layers):
             layer = self._propagate(layers[-1], view)
             if noise > 0.:
-                units = (F.normalize(torch.rand_like(h), dim=-1) for h in layer)
+                units = (F.normalize(uniform_like(h), dim=-1) for h in layer)
                 layer = tuple(h + noise * h.detach().sign() * r for h, r in zip(layer, units))
             layers.append(layer)
-        return Embeddings(*self._readout(layers), tuple(layers) if return_layers else ())
+        layers = [tuple(_of(ids, t) for ids, t in zip(rows, layer)) for layer in layers]
+        z = (sum(w * t for w, t in zip(self._layer_weights(), side)) for side in zip(*layers))
+        return Embeddings(*z, tuple(layers) if return_layers else ())
+
+    def _layer_weights(self) -> list[float]:
+        r"""What every layer counts for in the readout, the tables first."""
+        if self.skip_input:
+            return [0., *[1. / self.num_layers] * self.num_layers]
+        return [1. / (self.num_layers + 1)] * (self.num_layers + 1)
 
     def _fuses(self) -> bool:
         r"""Whether all layers may be summed in one operation."""
@@ -108,20 +125,25 @@ class LightGCN(Backbone):
         r"""One layer."""
         return self.conv(x, graph)
 
-    def _readout(self, layers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        r"""The final embeddings from those of all layers."""
-        counted = layers[1:] if self.skip_input else layers
-        user, item = (sum(side) / len(counted) for side in zip(*counted))
-        return user, item
-
-    def _fused(self, graph: EdgeIndex, x: Embeddings, rows=(None, None)) -> Embeddings:
-        r"""The mean of the layers, or the wanted rows of it, in one operation."""
-        out = propagate(graph, x.user, x.item, self.num_layers, rows)
-        if self.skip_input:
-            share = 1. / self.num_layers
-            held = [t if ids is None else F.embedding(ids, t) for t, ids in zip(x, rows)]
-            out = [z * (1 + share) - t * share for z, t in zip(out, held)]
-        return Embeddings(*out)
+    def _fused(self, graph: EdgeIndex, x: Embeddings, return_layers: bool, noise: float,
+               rows: Rows) -> Embeddings:
+        r"""All of it in one operation."""
+        readout, count = self._layer_weights(), self.num_layers + 1
+        if not return_layers and noise == 0.:
+            # The mean of all layers needs no layer for itself; what differs from it is layer 0.
+            out = propagate(graph, x.user, x.item, self.num_layers, rows)
+            scale, rest = readout[-1] * count, readout[0] - readout[-1]
+            if scale != 1.:
+                out = [t * scale for t in out]
+            if rest != 0.:
+                out = [torch.add(t, _of(ids, own), alpha=rest)
+                       for t, own, ids in zip(out, x, rows)]
+            return Embeddings(*out)
+        each = torch.eye(count).tolist()[1:] if return_layers else []
+        z, *layers = layer_sums(graph, x.user, x.item, [readout, *each], noise, rows)
+        if not return_layers:
+            return Embeddings(*z)
+        return Embeddings(*z, (tuple(_of(ids, own) for ids, own in zip(rows, x)), *layers))
 
     def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
         r"""See :meth:`pyg_advcf.nn.Backbone.local`: prunes the last layer on CPU.
@@ -132,7 +154,7 @@ class LightGCN(Backbone):
                 type(self).forward is not LightGCN.forward) or not self._fuses():
             return super().local(batch)
         rows, batch = batch_rows(batch, self.num_users, self.num_items)
-        return self.x, lambda x: self._fused(self.graph, x, rows), batch
+        return self.x, lambda x, **kwargs: self(x=x, rows=rows, **kwargs), batch
 
     def __repr__(self) -> str:
         skip = ', skip_input=True' if self.skip_input else ''

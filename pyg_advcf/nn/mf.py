@@ -43,4 +43,4 @@ class MF(Backbone):
         rows, batch = batch_rows(batch, self.num_users, self.num_items)
         x = Embeddings(*(table if ids is None else F.embedding(ids, table)
                          for ids, table in zip(rows, self.x)))
-        return x, lambda x: x, batch
+        return x, lambda x, graph=None: x, batch

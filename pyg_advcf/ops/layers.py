@@ -1,0 +1,171 @@
+r"""Weighted sums of the layers of LightGCN, noisy or not, as one operation."""
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric import EdgeIndex
+
+from pyg_advcf._checks import check_positive
+from pyg_advcf.ops.backend import choose
+from pyg_advcf.ops.spmm import _spmm, check_rows, compressed, expand
+
+Pair = tuple[Tensor, Tensor]
+Rows = tuple[Optional[Tensor], Optional[Tensor]]
+
+
+def _root(graph: EdgeIndex, dtype: torch.dtype) -> list[Tensor]:
+    r""":math:`D^{-1/2}` of users and of items as columns; 0 for isolated nodes."""
+    wide = torch.promote_types(dtype, torch.float32)  # Degrees overflow half precision.
+    degrees = (compressed(graph, side == 1)[0].diff().to(wide) for side in (0, 1))
+    return [torch.where(d > 0, d.rsqrt(), 0.).to(dtype).view(-1, 1) for d in degrees]
+
+
+def _layer(graph: EdgeIndex, root: list[Tensor], x: Sequence[Tensor], backend: str,
+           rows: Rows = (None, None), source: Rows = (None, None)) -> list[Tensor]:
+    r"""One propagation; ``rows`` are the rows wanted, ``source`` the only ones that ``x`` holds."""
+    out = []
+    for side in (0, 1):
+        scale = root[1 - side] if source[1 - side] is None else root[1 - side][source[1 - side]]
+        sums = _spmm(x[1 - side] * scale, *compressed(graph, side == 1),
+                     *compressed(graph, side == 0), rows[side], source[1 - side], backend)
+        scale = root[side] if rows[side] is None else root[side][rows[side]]
+        out.append(sums * scale if torch.is_grad_enabled() else sums.mul_(scale))
+    return out
+
+
+def uniform_like(x: Tensor) -> Tensor:
+    r"""Draws from :math:`U(0, 1)`, as many as ``x`` has entries; on CPU in steps of 2**-15.
+
+    There a generator draws one number after the other, and that takes longer than all else that
+    noise needs. A draw of 64 bits makes four of these.
+    """
+    if x.device.type != 'cpu' or torch.compiler.is_compiling():
+        return torch.rand_like(x)
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_()  # The sign is never set.
+    bits = bits.view(torch.int16)[:x.numel()].bitwise_and_(2**15 - 1).view(x.shape)
+    return bits.to(x.dtype).add_(0.5).mul_(2**-15)
+
+
+class _Layers(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, user, item, graph, weights, noise, rows, backend):
+        ctx.graph, ctx.weights, ctx.rows, ctx.backend = graph, weights, rows, backend
+        ctx.set_materialize_grads(False)
+        last = len(weights[0]) - 1
+        root = _root(graph, user.dtype)
+        h, sums = [user, item], [None] * (2 * len(weights))
+        for layer in range(last + 1):
+            pruned = layer > 0 and layer == last
+            if layer > 0:
+                h = _layer(graph, root, h, backend, rows if pruned else (None, None))
+                if noise > 0:
+                    for t in h:
+                        r = uniform_like(t)
+                        length = torch.linalg.vector_norm(r, dim=1, keepdim=True)
+                        t.addcmul_(t.sign(), r.mul_(noise / length.clamp_(min=1e-12)))
+            for side, ids in enumerate(rows):
+                seen = None
+                for k, weight in enumerate(weights):
+                    if weight[layer] == 0:
+                        continue
+                    if seen is None:
+                        seen = h[side] if pruned or ids is None else F.embedding(ids, h[side])
+                    place = 2 * k + side
+                    sums[place] = (seen * weight[layer] if sums[place] is None
+                                   else sums[place].add_(seen, alpha=weight[layer]))
+        return tuple(sums)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        rows, root, t = ctx.rows, None, None
+        for layer in reversed(range(len(ctx.weights[0]))):
+            own = []
+            for side in (0, 1):
+                terms = [g * weight[layer] for g, weight in zip(grads[side::2], ctx.weights)
+                         if g is not None and weight[layer] != 0]
+                own.append(sum(terms) if terms else None)
+            if t is None:
+                if own == [None, None]:
+                    continue
+                # As compact as the gradient is: only the wanted rows have one.
+                t, source = _filled(own, ctx), rows
+                continue
+            root = _root(ctx.graph, t[0].dtype) if root is None else root
+            t = _layer(ctx.graph, root, t, ctx.backend, source=source)
+            source = (None, None)
+            t = [s if g is None else s + g if ids is None else s.index_add(0, ids, g)
+                 for s, g, ids in zip(t, own, rows)]
+        if t is not None:
+            t = [expand(s, ids, n) for s, ids, n in zip(t, source, _sizes(ctx.graph))]
+        return *(t or (None, None)), *(None for _ in range(5))
+
+
+def _sizes(graph: EdgeIndex) -> tuple[int, int]:
+    return graph.get_sparse_size(0), graph.get_sparse_size(1)
+
+
+def _filled(pair: list[Optional[Tensor]], ctx) -> list[Tensor]:
+    r"""Zeros for the side that has no gradient."""
+    like = pair[0] if pair[1] is None else pair[1]
+    return [like.new_zeros(n if ids is None else ids.numel(), like.size(1)) if t is None else t
+            for t, ids, n in zip(pair, ctx.rows, _sizes(ctx.graph))]
+
+
+def layer_sums(
+    graph: EdgeIndex,
+    user: Tensor,
+    item: Tensor,
+    weights: Sequence[Sequence[float]],
+    noise: float = 0.,
+    rows: Rows = (None, None),
+    backend: Optional[str] = None,
+) -> list[Pair]:
+    r"""Sums :math:`\sum_l c_{kl} h^{(l)}` of the layers of LightGCN, for each row of ``weights``.
+
+    .. math::
+        h^{(0)} = x, \qquad h^{(l)} = \hat{A} h^{(l-1)} + \epsilon\, \mathrm{sign}(\hat{A}
+        h^{(l-1)}) \odot r^{(l)} / \|r^{(l)}\|, \qquad r^{(l)} \sim U(0, 1)^D
+
+    The noise is a constant for the gradient, which is therefore one propagation of the gradients of
+    all sums together, by Horner's rule: no layer is kept for the backward pass. Of the last layer,
+    and of its noise, only the wanted rows are computed. Differentiable any number of times.
+
+    Args:
+        graph: As :func:`pyg_advcf.interaction_graph` returns it.
+        user: ``[n, D]``.
+        item: ``[m, D]``.
+        weights: :math:`c`, ``[K, L + 1]``, no row of it all 0.
+        noise: :math:`\epsilon \geq 0`.
+        rows: See :func:`~pyg_advcf.ops.propagate`.
+        backend: See :func:`pyg_advcf.ops.backend.choose`.
+
+    Returns:
+        ``K`` pairs ``[n, D]``, ``[m, D]``, or the wanted rows of them.
+
+    Raises:
+        ValueError: If the tables do not fit the graph, ``weights`` has rows of different lengths or
+            of zeros alone, ``noise`` is negative, an id in ``rows`` is out of range or repeats, or
+            ``backend`` is unknown.
+
+    Example:
+        >>> from pyg_advcf import as_graph
+        >>> graph = as_graph(torch.tensor([[0, 0], [0, 1]]), 1, 2)
+        >>> first, mean = layer_sums(graph, torch.ones(1, 1), torch.ones(2, 1),
+        ...                          [[0., 1.], [0.5, 0.5]])
+        >>> first[0].item(), mean[0].item()  # 2 / sqrt(2), and its mean with 1
+        (1.4142136573791504, 1.2071068286895752)
+    """
+    check_positive('noise', noise, zero=True)
+    sizes = _sizes(graph)
+    if (user.size(0), item.size(0)) != sizes:
+        raise ValueError(f"'user' and 'item' have {user.size(0)} and {item.size(0)} rows, but the "
+                         f"graph has shape {sizes}")
+    if not weights or len({len(row) for row in weights}) != 1 or not all(map(any, weights)):
+        raise ValueError(f"'weights' is {weights!r}, but needs rows of one length L + 1, none of "
+                         f"zeros alone")
+    rows = tuple(check_rows(f'rows[{side}]', ids, sizes[side]) for side, ids in enumerate(rows))
+    flat = _Layers.apply(user.contiguous(), item.contiguous(), graph, weights, noise, rows,
+                         choose('spmm', user, backend))
+    return list(zip(flat[::2], flat[1::2]))
