@@ -14,6 +14,7 @@ Any other method over any backbone that it runs over, with arguments of its own:
     python examples/lightgcn_advinfonce.py --backbone vgae --method infonce advinfonce
 """
 import argparse
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,8 +127,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     for label, report in reports.items():
         args.plot.parent.mkdir(parents=True, exist_ok=True)
         plot_hardness(reports, args.plot)
-        print(f'\n{label}: KL(P0||P) {report.kl_uniform_p:.4f}, false negatives held loose '
-              f'{report.false_negative_rate:.3f} (chance {report.chance_rate:.3f}); '
+        loose = '' if math.isnan(report.false_negative_rate) else (
+            f'false negatives held loose {report.false_negative_rate:.3f} '
+            f'(chance {report.chance_rate:.3f}); ')  # They are known on built-in data alone.
+        print(f'\n{label}: KL(P0||P) {report.kl_uniform_p:.4f}; {loose}'
               f'hardness against popularity in {args.plot}')
     print(f'{time.perf_counter() - start:.0f} s')
 
