@@ -1,4 +1,5 @@
 r"""Every method on Coat and Yahoo!R3 under one search, beside what was published."""
+import json
 from itertools import combinations
 
 import numpy as np
@@ -26,6 +27,9 @@ PUBLISHED = {
         'bpr': (.1189, .0546), 'infonce': (.1478, .0694), 'ccl': (.1458, .0689),
         'bc': (.1492, .0698), 'adaptau': (.1512, .0694), 'advinfonce': (.1523, .0710)},
 }
+# Seconds per epoch over LightGCN on Tencent, on a GPU, as a ratio to InfoNCE (its table 9).
+PUBLISHED_COST = {'sgl': 2.0, 'ncl': 1.3, 'xsimgcl': 1.02, 'ccl': 1.02, 'bc': 1.06, 'adaptau': 1.35,
+                  'advinfonce': 1.08}
 METRICS = ('recall@20', 'ndcg@20')
 
 
@@ -98,8 +102,23 @@ def chosen(search: list[dict]) -> list[str]:
     return lines
 
 
+def cost() -> list[str]:
+    rows = json.loads((RESULTS / 'cost_yahoo_r3.json').read_text())['rows']
+    by_backbone = {name: {r['method']: r for r in found}
+                   for name, found in grouped(rows, 'backbone').items()}
+    lines = ['| method | LightGCN, s per epoch | of InfoNCE | published | MF, s per epoch '
+             '| of InfoNCE |', '|' + '---|' * 6]
+    for method, row in sorted(by_backbone['lightgcn'].items(), key=lambda r: r[1]['ratio']):
+        cells = [f"{row['epoch_s']:.2f}", f"{row['ratio']:.2f}",
+                 f"{PUBLISHED_COST[method]:.2f}" if method in PUBLISHED_COST else '']
+        mf = by_backbone['mf'].get(method)
+        cells += [f"{mf['epoch_s']:.2f}", f"{mf['ratio']:.2f}"] if mf else ['', '']
+        lines.append(f"| {label(method)} | {' | '.join(cells)} |")
+    return lines
+
+
 def write() -> None:
-    parts, ranks = {}, ['| data | backbone | protocol | metric | Kendall tau | orders that hold '
+    parts, ranks = {'cost': cost()}, ['| data | backbone | protocol | metric | Kendall tau | orders that hold '
                         '| beyond doubt (p < 0.05) | against, beyond doubt |',
                         '|' + '---|' * 8]
     for (dataset, backbone), published in PUBLISHED.items():

@@ -82,8 +82,9 @@ class SDRO(Criterion):
         reduction).
 
     Raises:
-        ValueError: If ``group`` is not made of ids, ``step`` negative, ``rate`` outside [0, 1],
-            ``reduction`` unknown, the shapes do not fit, or ``batch`` is missing.
+        ValueError: If ``group`` is not made of ids or leaves one out, ``step`` is negative,
+            ``rate`` outside [0, 1], ``reduction`` unknown, the shapes do not fit, or ``batch`` is
+            missing.
 
     Example:
         >>> criterion = SDRO(torch.tensor([0, 1]), step=1., rate=1.)
@@ -109,6 +110,11 @@ class SDRO(Criterion):
                              f"use popularity_groups(data)")
         size = int(group.max()) + 1
         check_ids('group', group, size)
+        empty = (torch.bincount(group, minlength=size) == 0).nonzero().view(-1).tolist()
+        if empty:
+            # Its weight would be missing from the loss until the others have taken it over.
+            raise ValueError(f"'group' puts no user into {empty[:5]} of {size} groups; number them "
+                             f"without gaps: group.unique(return_inverse=True)[1]")
         self.register_buffer('group', group.long())
         self.register_buffer('running', torch.zeros(size))
         self.register_buffer('log_weight', torch.full((size, ), 1 / size).log())

@@ -52,5 +52,6 @@ class SDRO(Recommender):
         group: Optional[Tensor] = None,
         l2: float = 1e-5,
     ) -> None:
-        group = popularity_groups(data) if group is None else group
+        if group is None:  # Not every kind of taste needs to occur.
+            group = popularity_groups(data).unique(return_inverse=True)[1]
         super().__init__(backbone, Cosine(temperature), criteria.SDRO(group, step, rate), l2)

@@ -98,5 +98,7 @@ def test_bad_arguments():
         SDRO(GROUP, step=-1)
     with pytest.raises(ValueError, match="'group' has shape"):
         SDRO(GROUP.view(2, 3))
+    with pytest.raises(ValueError, match=r"'group' puts no user into \[1, 2\] of 4 groups"):
+        SDRO(torch.tensor([0, 3, 3]))
     with pytest.raises(ValueError, match="'group' has dtype"):
         SDRO(GROUP.float())
