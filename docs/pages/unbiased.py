@@ -118,9 +118,9 @@ def cost() -> list[str]:
 
 
 def write() -> None:
-    parts, ranks = {'cost': cost()}, ['| data | backbone | protocol | metric | Kendall tau | orders that hold '
-                        '| beyond doubt (p < 0.05) | against, beyond doubt |',
-                        '|' + '---|' * 8]
+    parts = {'cost': cost()}
+    ranks = ['| data | backbone | protocol | metric | Kendall tau | orders that hold '
+             '| beyond doubt (p < 0.05) | against, beyond doubt |', '|' + '---|' * 8]
     for (dataset, backbone), published in PUBLISHED.items():
         name = f'{dataset}_{backbone}'
         if not (RESULTS / f'{name}_all.json').exists():
