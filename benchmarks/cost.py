@@ -8,7 +8,7 @@ block counts. Methods that have epochs of plain BPR before are measured after th
 an adversary between epochs are not part of it.
 
     PYG_ADVCF_MIRROR=... python benchmarks/cost.py --dataset yahoo_r3 --num-layers 2 \
-        --batch-size 1024 --epochs 10 --against infonce --json benchmarks/results/cost_yahoo_r3.json
+        --batch-size 1024 --epochs 3 --against infonce --json benchmarks/results/cost_yahoo_r3.json
 
 measures whole epochs, with all that happens between them (views drawn, clusters found, adversarial
 passes), and adds up what they take. Methods with a backbone of their own run over that beside those
@@ -172,7 +172,7 @@ def main():
                         'threads': torch.get_num_threads(), 'torch': torch.__version__,
                         'backends': backends()},
             'settings': {key: getattr(args, key) for key in (
-                'dataset', 'dim', 'num_layers', 'batch_size', 'num_neg', 'against')},
+                'dataset', 'dim', 'num_layers', 'batch_size', 'num_neg', 'against', 'epochs')},
             'rows': rows}, indent=1) + '\n')
 
 

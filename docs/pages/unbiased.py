@@ -34,7 +34,7 @@ METRICS = ('recall@20', 'ndcg@20')
 
 
 def label(method: str) -> str:
-    return NAMES.get(method, METHODS[method].__name__)
+    return NAMES[method] if method in NAMES else METHODS[method].__name__
 
 
 def values(runs: list[dict], split: str, metric: str) -> list[float]:
