@@ -29,13 +29,14 @@ TEMPERATURE = [0.05, 0.1, 0.15, 0.2, 0.28, 0.4, 0.5, 0.75, 1., 1.5, 2., 3.]
 WEIGHT = [0.005, 0.01, 0.05, 0.1, 0.5, 1.]
 EPSILON = [0.01, 0.05, 0.1, 0.2, 0.5, 1.]
 L2 = [1e-5, 1e-4, 1e-3, 1e-2]
+DOT_L2 = [*L2, 0.1, 0.3]  # Dot products over MF chose the largest of the others.
 MARGIN = [0.1, 0.2, 0.5, 1., 2., 4.]
 SOFTMAX = {'temperature': TEMPERATURE}
 # What each method searches, besides the learning rate.
 SPACES = {
-    'bpr': {'l2': L2},
-    'hinge': {'margin': MARGIN, 'l2': L2},
-    'warp': {'margin': MARGIN, 'l2': L2},
+    'bpr': {'l2': DOT_L2},
+    'hinge': {'margin': MARGIN, 'l2': DOT_L2},
+    'warp': {'margin': MARGIN, 'l2': DOT_L2},
     'infonce': SOFTMAX,
     'dcl': SOFTMAX,
     'infol1o': SOFTMAX,
@@ -83,6 +84,7 @@ FIRST = {
 }
 OWN_BACKBONE = ('lightgcl', 'dccf', 'ultragcn')
 NEEDS_LAYERS = ('sgl', 'ncl', 'simgcl', 'xsimgcl')
+SLOW = ('bir', 'xir')  # Run over LightGCN alone, unless asked for.
 
 
 def settings(method, dataset, budget):
@@ -126,7 +128,8 @@ def main():
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     args = parser.parse_args()
     methods = args.method or [
-        m for m in SPACES if args.backbone == 'lightgcn' or m not in OWN_BACKBONE + NEEDS_LAYERS]
+        m for m in SPACES
+        if args.backbone == 'lightgcn' or m not in OWN_BACKBONE + NEEDS_LAYERS + SLOW]
     tried = [(m, s) for m in methods for s in settings(m, args.dataset, args.budget)]
     with Runs(args.work, args.data_dir, args.jobs) as runs:
         found = runs('search', 'lightgcn_advinfonce',
