@@ -14,7 +14,7 @@ import argparse
 import os
 from pathlib import Path
 
-from runs import Runs, write
+from runs import Runs, write_json
 
 READOUTS = ('all', 'propagated')
 SPACES = {
@@ -74,7 +74,7 @@ def main():
         base = {k: v for k, v in chosen(tried, 'lightgcn').items() if k != 'readout'}
         tried += search({m: wide(SPACES[m], base) for m in ('accf', 'xsimgcl')})
         best = {m: chosen(tried, m) for m in SPACES}
-        write(args.out / 'amazon_pet_accf_search.json', [
+        write_json(args.out / 'amazon_pet_accf_search.json', [
             {'method': m, 'chosen': s == best[m], 'setting': s, 'valid': r['valid']['ndcg@10'],
              'best_epoch': r['best_epoch'], 'test': r['test']['test'],
              'seconds_per_epoch': r['train_seconds_per_epoch']} for m, s, r in tried])
@@ -91,7 +91,7 @@ def main():
         names = {'yelp': 'yelp2018_accf_reduced', 'seeds': 'amazon_pet_accf'}
         for stage, commands in tasks.items():
             if stage in args.stages:
-                write(args.out / f"{names.get(stage, f'amazon_pet_accf_{stage}')}.json",
+                write_json(args.out / f"{names.get(stage, f'amazon_pet_accf_{stage}')}.json",
                       records(stage, commands))
 
 

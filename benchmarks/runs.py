@@ -12,6 +12,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 EXAMPLES = Path(__file__).parents[1] / 'examples'
+sys.path.insert(0, str(EXAMPLES))
+
+from common import write_json  # noqa: E402
+
+__all__ = ['Runs', 'run', 'write_json']
 
 
 def run(example: str, command: list, work: Path, data_dir: str) -> list[dict]:
@@ -28,8 +33,6 @@ def run(example: str, command: list, work: Path, data_dir: str) -> list[dict]:
     if not path.exists():
         work.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix('.running')
-        if str(EXAMPLES) not in sys.path:
-            sys.path.insert(0, str(EXAMPLES))
         with path.with_suffix('.log').open('w') as log, redirect_stdout(log):
             try:
                 importlib.import_module(example).main(
@@ -65,11 +68,3 @@ class Runs:
         futures = [self.pool.submit(run, example, command, self.work, self.data_dir)
                    for command in commands]
         return [record for future in tqdm(futures, desc=label) for record in future.result()]
-
-
-def write(path: Path, records: list[dict]) -> None:
-    r"""One record a line, in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.part')
-    partial.write_text('[\n' + ',\n'.join(map(json.dumps, records)) + '\n]\n')
-    os.replace(partial, path)

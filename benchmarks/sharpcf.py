@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from runs import Runs, write
+from runs import Runs, write_json
 
 from pyg_advcf.metrics import paired_test
 
@@ -77,7 +77,7 @@ def search_all(work, out, records_of):
     tried = base + search([(m, {**l2, **s}) for m in ('apr', 'sharpcf', 'sam')
                            for s in SPACES[m]])
     best = {m: max((t for t in tried if t[0] == m), key=lambda t: value(t[2]))[1] for m in SPACES}
-    write(out / 'ml-1m_mf_sharpcf_search.json', [
+    write_json(out / 'ml-1m_mf_sharpcf_search.json', [
         {'method': m, 'chosen': s == best[m], 'setting': s, 'valid': value(r),
          'best_epoch': r['best_epoch'], 'test': r['test']['test']} for m, s, r in tried])
     return best, [r for m, s, r in tried if s == best[m]]
@@ -103,7 +103,7 @@ def main():
         if args.reduced:
             part = ('--dataset', 'gowalla', '--users', '0.2', '--dim', '64', '--lr', '0.002',
                     '--epochs', '200', '--start', '60')
-            write(args.out / 'gowalla_mf_sharpcf_reduced.json', records_of(
+            write_json(args.out / 'gowalla_mf_sharpcf_reduced.json', records_of(
                 'reduced', [command(args.work, m, s, data=part)
                             for m, space in REDUCED.items() for s in space]))
             return
@@ -124,8 +124,8 @@ def main():
     tested += [{'method': a, 'against': b, 'metric': metric,
                 **paired(args.work / 'per_user', a, b, metric, seeds)}
                for a, b in pairs for metric in METRICS]
-    write(tests, tested)
-    write(results, records)
+    write_json(tests, tested)
+    write_json(results, records)
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from runs import Runs, write
+from runs import Runs, write_json
 
 RATES = {'coat': [5e-4, 1e-3], 'yahoo_r3': [3e-4, 5e-4, 1e-3]}
 # The best that its authors found for AdvInfoNCE, which stands for all softmax losses.
@@ -141,12 +141,12 @@ def main():
             command(args, m, best[m], seed) for seed in range(args.seeds) for m in methods])
     name = f'{args.dataset}_{args.backbone}'
     if args.budget == 1:
-        write(args.out / f'{name}_published.json', records)
+        write_json(args.out / f'{name}_published.json', records)
         return
-    write(args.out / f'{name}_all_search.json', [
+    write_json(args.out / f'{name}_all_search.json', [
         {'method': m, 'chosen': s == best[m], 'setting': s, 'valid': r['valid']['recall@20'],
          'best_epoch': r['best_epoch'], 'test': r['test']} for (m, s), r in zip(tried, found)])
-    write(args.out / f'{name}_all.json', records)
+    write_json(args.out / f'{name}_all.json', records)
 
 
 if __name__ == '__main__':

@@ -103,7 +103,10 @@ class SGL(Recommender):
         return first, second
 
     def forward(self, batch: Batch) -> Tensor:
-        x, f, local = self.backbone.local(batch)
+        # Contrasted with all nodes, the views are needed whole.
+        backbone = self.backbone
+        x, f, local = (Backbone.local(backbone, batch) if self.contrast.scope == 'all'
+                       else backbone.local(batch))
         z = f(x)
         loss = self.regularised(self.criterion(*self.similarity(z, local), batch), batch, z)
         if self.weight == 0.:

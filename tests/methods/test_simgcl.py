@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from pyg_advcf import MF, InteractionLoader, LightGCN, methods
+from pyg_advcf.nn import Backbone
 
 
 @pytest.fixture
@@ -70,6 +71,22 @@ def test_xsimgcl_contrasts_its_pass_with_a_layer_of_it(toy, batch):
     expected = F.softplus(neg[:, 0] - pos).mean() + 0.7 * (
         side + method.contrast.side(z.item, z.layers[2][1], batch.item))
     assert torch.allclose(loss, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize('name', ['SimGCL', 'XSimGCL'])
+def test_rows_of_a_small_batch_suffice(toy, name):
+    # Of all rows or of these alone: the same loss and gradients, where nothing is drawn.
+    batch = next(iter(InteractionLoader(toy, 4)))
+    method = getattr(methods, name)(LightGCN(toy, dim=4, skip_input=True).double(), toy,
+                                    epsilon=0.)
+    results = []
+    for local in (type(method.backbone).local, Backbone.local):
+        method.zero_grad()
+        method.backbone.local = local.__get__(method.backbone)
+        loss = method(batch)
+        loss.backward()
+        results.append([loss, *(p.grad.clone() for p in method.parameters())])
+    assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*results))
 
 
 def test_ranking_is_free_of_noise(toy):
