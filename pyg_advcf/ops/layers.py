@@ -154,8 +154,8 @@ def layer_sums(
         >>> graph = as_graph(torch.tensor([[0, 0], [0, 1]]), 1, 2)
         >>> first, mean = layer_sums(graph, torch.ones(1, 1), torch.ones(2, 1),
         ...                          [[0., 1.], [0.5, 0.5]])
-        >>> first[0].item(), mean[0].item()  # 2 / sqrt(2), and its mean with 1
-        (1.4142136573791504, 1.2071068286895752)
+        >>> first[0], mean[0]  # 2 / sqrt(2), and its mean with 1
+        (tensor([[1.4142]]), tensor([[1.2071]]))
     """
     check_positive('noise', noise, zero=True)
     sizes = _sizes(graph)
