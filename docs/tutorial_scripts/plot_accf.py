@@ -89,7 +89,7 @@ for name, perturbation in (('adversarial', method.perturbation), ('random', Rand
     method.perturbation = perturbation
     with torch.no_grad():
         views = method.views(batch)
-        before, after = (method.criterion(*method.similarity(z, views.local))
+        before, after = (method.criterion(*method.similarity(z, views.shift.batch))
                          for z in (views.shift.z, views.shift.moved))
     print(f'{name:>12}: BPR {before:.4f} -> {after:.4f}')
 
