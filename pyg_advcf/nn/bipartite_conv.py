@@ -7,15 +7,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 
 from pyg_advcf.ops import spmm
-
-
-def inv_sqrt_degree(graph: EdgeIndex, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    r""":math:`D^{-1/2}` of users and of items; 0 for isolated nodes."""
-    (rowptr, _), _ = graph.get_csr()
-    (colptr, _), _ = graph.get_csc()
-    wide = torch.promote_types(dtype, torch.float32)  # Degrees overflow half precision.
-    user, item = (ptr.diff().to(wide).rsqrt().to(dtype) for ptr in (rowptr, colptr))
-    return user.masked_fill_(user.isinf(), 0.), item.masked_fill_(item.isinf(), 0.)
+from pyg_advcf.ops.spmm import inv_sqrt_degree
 
 
 class BipartiteConv(MessagePassing):

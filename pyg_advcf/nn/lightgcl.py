@@ -7,8 +7,8 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count
 from pyg_advcf.interactions import Embeddings
-from pyg_advcf.nn.bipartite_conv import inv_sqrt_degree
 from pyg_advcf.nn.lightgcn import LightGCN
+from pyg_advcf.ops.spmm import inv_sqrt_degree
 from pyg_advcf.registry import BACKBONES
 
 _OVERSAMPLING, _ITERATIONS = 10, 6

@@ -13,10 +13,8 @@ from pyg_advcf.nn.backbone import Backbone, Graphs, Map
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
 from pyg_advcf.ops import layer_sums, propagate
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.ops.layers import uniform_like
+from pyg_advcf.ops.layers import Rows, uniform_like
 from pyg_advcf.registry import BACKBONES
-
-Rows = tuple[Optional[Tensor], Optional[Tensor]]
 
 
 def _of(ids: Optional[Tensor], table: Tensor) -> Tensor:

@@ -9,17 +9,14 @@ from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_positive
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.ops.spmm import _spmm, check_rows, compressed, expand
+from pyg_advcf.ops.spmm import _spmm, check_rows, compressed, expand, inv_sqrt_degree
 
 Pair = tuple[Tensor, Tensor]
 Rows = tuple[Optional[Tensor], Optional[Tensor]]
 
 
 def _root(graph: EdgeIndex, dtype: torch.dtype) -> list[Tensor]:
-    r""":math:`D^{-1/2}` of users and of items as columns; 0 for isolated nodes."""
-    wide = torch.promote_types(dtype, torch.float32)  # Degrees overflow half precision.
-    degrees = (compressed(graph, side == 1)[0].diff().to(wide) for side in (0, 1))
-    return [torch.where(d > 0, d.rsqrt(), 0.).to(dtype).view(-1, 1) for d in degrees]
+    return [scale.view(-1, 1) for scale in inv_sqrt_degree(graph, dtype)]
 
 
 def _layer(graph: EdgeIndex, root: list[Tensor], x: Sequence[Tensor], backend: str,

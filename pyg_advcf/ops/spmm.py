@@ -17,6 +17,14 @@ def compressed(graph: EdgeIndex, transpose: bool) -> tuple[Tensor, Tensor]:
     return indptr, index
 
 
+def inv_sqrt_degree(graph: EdgeIndex, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    r""":math:`D^{-1/2}` of users and of items; 0 for isolated nodes."""
+    wide = torch.promote_types(dtype, torch.float32)  # Degrees overflow half precision.
+    user, item = (compressed(graph, transpose)[0].diff().to(wide).rsqrt().to(dtype)
+                  for transpose in (False, True))
+    return user.masked_fill_(user.isinf(), 0.), item.masked_fill_(item.isinf(), 0.)
+
+
 def check_rows(argument: str, rows: Optional[Tensor], size: int) -> Optional[Tensor]:
     r"""Returns ``rows`` as int64 if they are distinct ids in ``[0, size)`` (checked on CPU)."""
     if rows is None:
