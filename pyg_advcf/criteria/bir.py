@@ -8,12 +8,15 @@ from pyg_advcf._checks import check_count
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite
 from pyg_advcf.criteria.infonce import infonce
 from pyg_advcf.interactions import Batch
+from pyg_advcf.ops import draw
 from pyg_advcf.registry import CRITERIA
 
 
 @torch.no_grad()
 def resample(neg: Tensor, log_q: Tensor, num_draws: int) -> Tensor:
     r"""Columns drawn with replacement from :math:`\mathrm{softmax}(s - \log q)` of each row.
+
+    In ascending order, which no sum over the draws sees.
 
     Args:
         neg: Scores, ``[B, N]``; excluded ones are drawn only where a row has no others.
@@ -25,7 +28,7 @@ def resample(neg: Tensor, log_q: Tensor, num_draws: int) -> Tensor:
         ``[B, num_draws]``.
     """
     neg = neg.float() if neg.dtype in (torch.float16, torch.bfloat16) else neg
-    return torch.multinomial(finite(neg - log_q).softmax(1), num_draws, replacement=True)
+    return draw(finite(neg - log_q).softmax(1), num_draws)
 
 
 def bir(

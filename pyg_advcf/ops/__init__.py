@@ -4,6 +4,7 @@ import warnings
 import torch
 
 from pyg_advcf.ops.backend import backends
+from pyg_advcf.ops.draw import draw
 from pyg_advcf.ops.edge_dot import edge_dot
 from pyg_advcf.ops.layers import layer_sums
 from pyg_advcf.ops.propagate import propagate
@@ -16,5 +17,5 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     torch.sparse_csr_tensor([0, 1], [0], [1.], (1, 1), check_invariants=False)
 
-__all__ = ['backends', 'edge_dot', 'layer_sums', 'propagate', 'sampled_product', 'sampled_scores',
-           'spmm']
+__all__ = ['backends', 'draw', 'edge_dot', 'layer_sums', 'propagate', 'sampled_product',
+           'sampled_scores', 'spmm']

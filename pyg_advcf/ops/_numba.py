@@ -23,7 +23,8 @@ from torch import Tensor
 
 from pyg_advcf.ops._fused import bag_sum
 
-__all__ = ['bag_sum', 'edge_dot', 'normalize', 'normalize_backward', 'pruned_sum', 'transposed']
+__all__ = ['bag_sum', 'edge_dot', 'merge', 'normalize', 'normalize_backward', 'pruned_sum',
+           'transposed']
 
 # Sums may be reordered and contracted; NaN and infinities keep their meaning.
 _OPTIONS = dict(fastmath={'reassoc', 'contract', 'nsz'}, error_model='numpy', cache=True,
@@ -185,6 +186,19 @@ def _normalize_backward(grad, unit, norm, eps, out, part, parts):
             out[r, d] = (grad[r, d] - along * unit[r, d]) * inverse
 
 
+@njit(**_OPTIONS)
+def _merge(edges, points, out, part, parts):
+    rows, last = edges.shape[0], edges.shape[1] - 1
+    for r in range(rows * part // parts, rows * (part + 1) // parts):
+        j = k = 0
+        # One step along one of the two, chosen without a branch to mispredict.
+        while k < points.shape[1]:
+            out[r, k] = j
+            step = (j < last) & (edges[r, j] < points[r, k])
+            j += step
+            k += not step
+
+
 def _openmp() -> Optional[ctypes.CDLL]:
     r"""PyTorch's OpenMP runtime, if it has one with this interface."""
     try:
@@ -338,4 +352,11 @@ def normalize_backward(grad: Tensor, unit: Tensor, norm: Tensor, eps: float) -> 
     out = torch.empty_like(unit)
     _run(_normalize_backward, unit.numel(), _array(grad), _array(unit), _array(norm),
          _array(grad.new_tensor([eps])), _array(out))
+    return out
+
+
+def merge(edges: Tensor, points: Tensor) -> Tensor:
+    r"""The first column of each row's ascending ``edges`` that reaches each ascending point."""
+    out = torch.empty(points.shape, dtype=torch.long)
+    _run(_merge, edges.numel() + points.numel(), _array(edges), _array(points), _array(out))
     return out

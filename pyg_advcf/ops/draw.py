@@ -1,0 +1,69 @@
+r"""Draws with replacement, many from every row, without a search per draw."""
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from pyg_advcf.ops.backend import choose, kernels
+
+
+@torch.library.custom_op('pyg_advcf::merge', mutates_args=())
+def _merge(edges: Tensor, points: Tensor) -> Tensor:
+    return kernels('numba').merge(edges.contiguous(), points.contiguous())
+
+
+@_merge.register_fake
+def _(edges, points):
+    return torch.empty_like(points, dtype=torch.long, memory_format=torch.contiguous_format)
+
+
+def sorted_uniform(rows: int, num: int, like: Tensor) -> Tensor:
+    r"""``num`` uniform numbers in (0, 1] for each row, in ascending order, ``[rows, num]``.
+
+    The partial sums of exponential numbers, divided by the sum of one more of them, are distributed
+    as sorted uniform ones, and need no sorting.
+
+    Args:
+        rows: Number of rows.
+        num: Numbers per row.
+        like: Gives type and device.
+    """
+    gaps = torch.rand(rows, num + 1, dtype=like.dtype, device=like.device)
+    # A zero would be an infinite gap. Below the resolution of the numbers nothing else changes.
+    total = gaps.clamp_(min=torch.finfo(like.dtype).eps / 4).log_().neg_().cumsum(1)
+    return total[:, :-1] / total[:, -1:]
+
+
+def draw(weight: Tensor, num_draws: int, backend: Optional[str] = None) -> Tensor:
+    r"""Columns drawn with replacement by the weights of each row, in ascending order.
+
+    As :func:`torch.multinomial`, whose order is random: fit for sums and means over the draws. The
+    draws are sorted from the start, so that one walk along a row finds all of its columns. The
+    random numbers, and with them the draws, are the same with every backend.
+
+    Args:
+        weight: Weights :math:`\geq 0`, not all 0 in any row, ``[B, N]``.
+        num_draws: Draws per row.
+        backend: See :func:`pyg_advcf.ops.backend.choose`; all but ``'numba'`` search.
+
+    Returns:
+        ``[B, num_draws]``, without gradient.
+
+    Raises:
+        RuntimeError: If a row's weights are all 0, or not numbers (on CUDA as an assertion of the
+            device, so that nothing waits for it).
+
+    Example:
+        >>> draw(torch.tensor([[0., 2., 0.], [1., 0., 0.]]), 3)
+        tensor([[1, 1, 1],
+                [0, 0, 0]])
+    """
+    with torch.no_grad():
+        edges = weight.cumsum(1)
+        torch._assert_async((edges[:, -1] > 0).all(),
+                            "'weight' needs a positive sum in every row, and no NaN")
+        # Never above the last edge, whatever is rounded, and never 0: no column without weight.
+        points = sorted_uniform(weight.size(0), num_draws, edges) * edges[:, -1:]
+        if choose('sampled_scores', weight, backend) == 'numba':
+            return _merge(edges, points)
+        return torch.searchsorted(edges.contiguous(), points)
