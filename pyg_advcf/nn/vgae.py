@@ -14,6 +14,22 @@ from pyg_advcf.registry import BACKBONES
 _MAX_LOG_STD = 10.
 
 
+class _Divergence(torch.autograd.Function):
+    r"""Sum of the divergences, and its gradient, in few passes over the tables."""
+    @staticmethod
+    def forward(ctx, mean, log_std):
+        excess = torch.expm1(2 * log_std)  # Of the variance; without it small ones would cancel.
+        ctx.save_for_backward(mean, log_std, excess)
+        return 0.5 * (mean.square().sum() + excess.sum()) - log_std.sum()
+
+    @staticmethod
+    def backward(ctx, grad):
+        mean, log_std, excess = ctx.saved_tensors
+        if torch.is_grad_enabled():  # The gradient will be differentiated itself.
+            excess = torch.expm1(2 * log_std)
+        return grad * mean, grad * excess
+
+
 @BACKBONES.register('vgae')
 class VGAE(LightGCN):
     r"""Variational graph autoencoder over :class:`LightGCN`, after `arXiv 1611.07308
@@ -113,8 +129,8 @@ class VGAE(LightGCN):
             z: What :meth:`forward` returned; computed if absent.
         """
         mean, log_std = (self() if z is None else z).extra
-        total = sum((1 + 2 * s - m.square() - (2 * s).exp()).sum() for m, s in zip(mean, log_std))
-        return -0.5 * total / (self.num_users + self.num_items)
+        total = sum(_Divergence.apply(*side) for side in zip(mean, log_std))
+        return total / (self.num_users + self.num_items)
 
     def penalty(self, batch: Batch, z: Optional[Embeddings] = None) -> Optional[Tensor]:
         r""":math:`\beta` times :meth:`kl_loss`."""

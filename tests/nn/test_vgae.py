@@ -85,6 +85,7 @@ def test_gradients(toy):
         return z.user.square().sum() + z.item.sin().sum() + model.kl_loss(z)
 
     assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
 
 
 def test_layers_graphs_and_isolated_nodes(toy):
