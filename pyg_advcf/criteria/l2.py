@@ -1,9 +1,22 @@
 r"""L2 regularisation of the embedding rows that a batch uses."""
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_positive
 from pyg_advcf.interactions import Batch, Embeddings
+
+
+def _squares(table: Tensor, ids: Tensor) -> Tensor:
+    r"""Sum of the squares of rows; a row counts as often as it is named."""
+    if ids.numel() <= table.size(0):
+        return F.embedding(ids, table).square().sum()
+    # Many negatives: every row once, instead of a copy for every time that it occurs. Half
+    # precision could not count that far.
+    count = torch.zeros(table.size(0), device=table.device,
+                        dtype=torch.promote_types(table.dtype, torch.float32))
+    count.index_add_(0, ids.reshape(-1), count.new_ones(1).expand(ids.numel()))
+    return count @ table.to(count.dtype).square().sum(1)
 
 
 class EmbeddingL2(nn.Module):
@@ -32,10 +45,9 @@ class EmbeddingL2(nn.Module):
         self.negatives = negatives
 
     def forward(self, x: Embeddings, batch: Batch) -> Tensor:
-        rows = [F.embedding(batch.user, x.user), F.embedding(batch.item, x.item)]
+        total = _squares(x.user, batch.user) + _squares(x.item, batch.item)
         if self.negatives:
-            rows.append(F.embedding(batch.neg_item, x.item))
-        total = sum(row.square().sum() for row in rows)
+            total = total + _squares(x.item, batch.neg_item)
         return total * (self.weight / (2 * max(batch.user.numel(), 1)))
 
     def extra_repr(self) -> str:

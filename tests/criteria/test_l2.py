@@ -20,6 +20,35 @@ def test_counts_the_rows_of_the_batch(negatives):
     assert x.user.grad[1:].eq(0).all() and x.item.grad[3].eq(0).all()
 
 
+@pytest.mark.parametrize('num_neg', [0, 1, 5])
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_many_negatives_cost_no_copies_and_count_the_same(num_neg, dtype):
+    # Up to as many ids as items are gathered, more are counted; not contiguous either.
+    neg_item = torch.randint(7, (num_neg, 600)).t()
+    batch = Batch(torch.randint(9, (600, )), torch.randint(7, (600, )), neg_item,
+                  torch.arange(600))
+    x = Embeddings(*(torch.randn(n, 3).to(dtype).requires_grad_() for n in (9, 7)))
+    same = Embeddings(*(t.detach().double().requires_grad_() for t in x[:2]))
+    loss = EmbeddingL2(0.5, negatives=True)(x, batch)
+    rows = torch.cat([same.user[batch.user], same.item[batch.item],
+                      same.item[neg_item].flatten(0, 1)])
+    expected = 0.5 * rows.square().sum() / 1200
+    tolerance = 1e-5 if dtype.itemsize > 2 else 2e-2
+    assert torch.allclose(loss.double(), expected, rtol=tolerance)
+    for found, wanted in zip(torch.autograd.grad(loss, x[:2]),
+                             torch.autograd.grad(expected, same[:2])):
+        assert torch.allclose(found.double(), wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_gradcheck():
+    user, item = (torch.randn(n, 2, dtype=torch.float64, requires_grad=True) for n in (3, 4))
+    many = BATCH._replace(neg_item=torch.randint(4, (2, 5)))
+    assert torch.autograd.gradcheck(lambda *x: EmbeddingL2(1., True)(Embeddings(*x), many),
+                                    (user, item))
+    assert torch.autograd.gradgradcheck(lambda *x: EmbeddingL2(1., True)(Embeddings(*x), many),
+                                        (user, item))
+
+
 def test_negative_weight():
     with pytest.raises(ValueError, match="'weight' is -1"):
         EmbeddingL2(-1)
