@@ -7,6 +7,7 @@ from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.criteria.grouping import first_occurrence
 from pyg_advcf.interactions import Batch, Embeddings
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
+from pyg_advcf.ops.normalize import normalize
 
 
 class ViewInfoNCE(nn.Module):
@@ -77,11 +78,11 @@ class ViewInfoNCE(nn.Module):
             # as columns that nobody sees.
             target, share = first, once.to(z.dtype) / once.sum()
             bias = torch.zeros_like(share).masked_fill(~once, float('-inf'))
-        a = F.normalize(F.embedding(ids, z), dim=-1) / self.temperature
+        a = normalize(F.embedding(ids, z)) / self.temperature
         if self.scope == 'all':
-            b, target, bias = F.normalize(other, dim=-1), ids, None
+            b, target, bias = normalize(other), ids, None
         else:
-            b = F.normalize(F.embedding(ids, other), dim=-1)
+            b = normalize(F.embedding(ids, other))
         return product_cross_entropy(a, b, target, share, bias, self.chunk_size)
 
     def extra_repr(self) -> str:
