@@ -5,9 +5,12 @@ import inspect
 import pytest
 import torch
 from method_tools import STEPS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from pyg_advcf import (
     EDGE_TYPE,
+    BilevelStep,
     InteractionLoader,
     evaluate,
     fit,
@@ -102,6 +105,30 @@ def test_l2_is_added_once(toy, name):
         rows.append(x.item[batch.neg_item])
     penalty = 0.5 * sum(r.square().sum() for r in rows) / (2 * 64)
     assert torch.allclose(losses[1] - losses[0], penalty, atol=1e-5)
+
+
+@pytest.mark.parametrize('backbone, name', PAIRS)
+def test_no_step_copies_a_row_for_every_negative(toy, backbone, name):
+    size, num_neg, largest = 64, 128, 0
+    data = RandomSplit(val=0., outer=0.4, per_user=False)(toy)
+    method = build(backbone, name, data)
+    step = (BilevelStep(method, InteractionLoader(data, size, num_neg, split='outer'))
+            if method.trained_by == 'BilevelStep' else STEPS[method.trained_by](method, data, 0.1))
+    method.on_epoch_start(100)
+    batch = next(iter(InteractionLoader(data, size, num_neg)))
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            out = func(*args, **(kwargs or {}))
+            for t in tree_leaves(out):
+                if isinstance(t, torch.Tensor) and t.layout == torch.strided:
+                    largest = max(largest, t.untyped_storage().nbytes() // t.itemsize)
+            return out
+
+    with Watch():
+        step(batch)
+    assert 0 < largest < size * num_neg * method.backbone.dim
 
 
 @pytest.mark.parametrize('backbone, name', TRACED)
