@@ -23,8 +23,8 @@ from torch import Tensor
 
 from pyg_advcf.ops._fused import bag_sum
 
-__all__ = ['bag_sum', 'edge_dot', 'merge', 'normalize', 'normalize_backward', 'pruned_sum',
-           'transposed']
+__all__ = ['bag_sum', 'edge_dot', 'merge', 'normalize', 'normalize_backward', 'perturb',
+           'pruned_sum', 'transposed']
 
 # Sums may be reordered and contracted; NaN and infinities keep their meaning.
 _OPTIONS = dict(fastmath={'reassoc', 'contract', 'nsz'}, error_model='numpy', cache=True,
@@ -184,6 +184,22 @@ def _normalize_backward(grad, unit, norm, eps, out, part, parts):
         inverse = 1 / max(norm[r], eps[0])
         for d in range(dim):
             out[r, d] = (grad[r, d] - along * unit[r, d]) * inverse
+
+
+@njit(**_OPTIONS)
+def _perturb(x, bits, length, part, parts):
+    rows, dim = x.shape
+    kind = x.dtype.type
+    for r in range(rows * part // parts, rows * (part + 1) // parts):
+        square = kind(0)
+        for d in range(dim):
+            b = kind(bits[r, d] & 32767) + kind(0.5)
+            square += b * b
+        scale = length[0] / np.sqrt(square)
+        for d in range(dim):
+            step = scale * (kind(bits[r, d] & 32767) + kind(0.5))
+            v = x[r, d]
+            x[r, d] = v + step if v > 0 else v - step if v < 0 else v
 
 
 @njit(**_OPTIONS)
@@ -353,6 +369,17 @@ def normalize_backward(grad: Tensor, unit: Tensor, norm: Tensor, eps: float) -> 
     _run(_normalize_backward, unit.numel(), _array(grad), _array(unit), _array(norm),
          _array(grad.new_tensor([eps])), _array(out))
     return out
+
+
+def perturb(x: Tensor, bits: Tensor, length: float) -> None:
+    r"""Moves every row of ``x`` by ``length``, away from 0, along what 15 bits an entry stand for.
+
+    Args:
+        x: ``[n, D]``, contiguous; overwritten.
+        bits: ``[n, D]``, 16-bit integers, whose highest bit is not looked at.
+        length: Of the step.
+    """
+    _run(_perturb, x.numel(), _array(x), _array(bits), _array(x.new_tensor([length])))
 
 
 def merge(edges: Tensor, points: Tensor) -> Tensor:

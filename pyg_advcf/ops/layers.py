@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_positive
-from pyg_advcf.ops.backend import choose
+from pyg_advcf.ops.backend import choose, kernels
 from pyg_advcf.ops.spmm import _spmm, check_rows, compressed, expand, inv_sqrt_degree
 
 Pair = tuple[Tensor, Tensor]
@@ -40,9 +40,23 @@ def uniform_like(x: Tensor) -> Tensor:
     """
     if x.device.type != 'cpu' or torch.compiler.is_compiling():
         return torch.rand_like(x)
-    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_()  # The sign is never set.
-    bits = bits.view(torch.int16)[:x.numel()].bitwise_and_(2**15 - 1).view(x.shape)
-    return bits.to(x.dtype).add_(0.5).mul_(2**-15)
+    return _bits(x).bitwise_and_(2**15 - 1).to(x.dtype).add_(0.5).mul_(2**-15)
+
+
+def _bits(x: Tensor) -> Tensor:
+    r"""15 random bits for every entry of ``x``, under a highest one that means nothing."""
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_()
+    return bits.view(torch.int16)[:x.numel()].view(x.shape)
+
+
+def _perturb(x: Tensor, noise: float, backend: str) -> None:
+    r"""Adds noise of that length to every row, in place; the same with every backend."""
+    if backend == 'numba':
+        kernels(backend).perturb(x, _bits(x), noise)
+        return
+    r = uniform_like(x)
+    length = torch.linalg.vector_norm(r, dim=1, keepdim=True)
+    x.addcmul_(x.sign(), r.mul_(noise / length.clamp_(min=1e-12)))
 
 
 class _Layers(torch.autograd.Function):
@@ -59,9 +73,7 @@ class _Layers(torch.autograd.Function):
                 h = _layer(graph, root, h, backend, rows if pruned else (None, None))
                 if noise > 0:
                     for t in h:
-                        r = uniform_like(t)
-                        length = torch.linalg.vector_norm(r, dim=1, keepdim=True)
-                        t.addcmul_(t.sign(), r.mul_(noise / length.clamp_(min=1e-12)))
+                        _perturb(t, noise, backend)
             for side, ids in enumerate(rows):
                 seen = None
                 for k, weight in enumerate(weights):
