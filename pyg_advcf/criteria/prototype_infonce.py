@@ -1,5 +1,6 @@
 r"""Contrast of nodes with the prototypes of their clusters."""
 import warnings
+from typing import Optional
 
 import numpy as np
 import torch
@@ -34,7 +35,8 @@ class PrototypeInfoNCE(nn.Module):
         dim: Width of their embeddings.
         num_clusters: Most clusters. Where there are fewer distinct points, each is its own.
         temperature: :math:`\tau > 0`.
-        chunk_size: Rows scored at once, so that memory is ``chunk_size`` times the clusters.
+        chunk_size: Rows scored at once, so that memory is ``chunk_size`` times the clusters; see
+            :func:`~pyg_advcf.ops.cross_entropy.product_cross_entropy` for the default.
 
     Shapes:
         ``x [num_nodes, dim]`` and ids ``[B]``, which may repeat, to a scalar.
@@ -55,7 +57,7 @@ class PrototypeInfoNCE(nn.Module):
         dim: int,
         num_clusters: int = 2000,
         temperature: float = 0.1,
-        chunk_size: int = 256,
+        chunk_size: Optional[int] = None,
     ) -> None:
         super().__init__()
         check_count('num_clusters', num_clusters)
@@ -64,7 +66,7 @@ class PrototypeInfoNCE(nn.Module):
                              f"nodes to cluster; lower it to at most {num_nodes}")
         self.num_clusters = num_clusters
         self.temperature = check_positive('temperature', temperature)
-        self.chunk_size = check_count('chunk_size', chunk_size)
+        self.chunk_size = None if chunk_size is None else check_count('chunk_size', chunk_size)
         self.register_buffer('centroid', torch.zeros(num_clusters, dim))
         # At first one cluster of all: nothing to tell apart.
         self.register_buffer('cluster', torch.zeros(num_nodes, dtype=torch.long))

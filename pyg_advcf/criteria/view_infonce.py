@@ -1,4 +1,6 @@
 r"""Contrast of two views of the same nodes."""
+from typing import Optional
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,7 +27,8 @@ class ViewInfoNCE(nn.Module):
         temperature: :math:`\tau > 0`.
         scope: What :math:`v` runs over: ``'batch'``, the unique nodes of the batch, or ``'all'``,
             all nodes of that side.
-        chunk_size: Rows scored at once, so that memory is ``chunk_size`` times the negatives.
+        chunk_size: Rows scored at once, so that memory is ``chunk_size`` times the negatives; see
+            :func:`~pyg_advcf.ops.cross_entropy.product_cross_entropy` for the default.
 
     Shapes:
         Two :class:`~pyg_advcf.Embeddings` and a :class:`~pyg_advcf.Batch` to a scalar.
@@ -43,12 +46,12 @@ class ViewInfoNCE(nn.Module):
         self,
         temperature: float = 0.2,
         scope: str = 'batch',
-        chunk_size: int = 256,
+        chunk_size: Optional[int] = None,
     ) -> None:
         super().__init__()
         self.temperature = check_positive('temperature', temperature)
         self.scope = check_name('scope', scope, ('batch', 'all'))
-        self.chunk_size = check_count('chunk_size', chunk_size)
+        self.chunk_size = None if chunk_size is None else check_count('chunk_size', chunk_size)
 
     def forward(self, z: Embeddings, other: Embeddings, batch: Batch) -> Tensor:
         r"""Computes the loss.

@@ -5,6 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Scores made at once: what a core's cache holds, or enough to keep an accelerator busy. Products of
+# few rows are slow in themselves.
+_SCORES, _ROWS = {'cpu': 2**20}, 128
+
 
 class _ProductCrossEntropy(torch.autograd.Function):
     @staticmethod
@@ -52,7 +56,7 @@ def product_cross_entropy(
     target: Tensor,
     weight: Tensor,
     bias: Optional[Tensor] = None,
-    chunk_size: int = 256,
+    chunk_size: Optional[int] = None,
 ) -> Tensor:
     r"""Weighted sum of the cross entropies of the scores ``a @ b.t() + bias``.
 
@@ -67,11 +71,14 @@ def product_cross_entropy(
         weight: Weights of the rows, ``[n]``, without gradient.
         bias: Added to the columns, ``[M]``, without gradient; :math:`-\infty` leaves one out, but
             never a target.
-        chunk_size: Rows at once: memory is ``chunk_size * M``.
+        chunk_size: Rows at once: memory is ``chunk_size * M``. By default at least 128, and as many
+            as give a million scores (on accelerators 16 million).
 
     Example:
         >>> product_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, 1]),
         ...                       torch.ones(2))  # 2 ln 4
         tensor(2.7726)
     """
+    if chunk_size is None:
+        chunk_size = max(_ROWS, _SCORES.get(a.device.type, 2**24) // max(b.size(0), 1))
     return _ProductCrossEntropy.apply(a, b, target, weight, bias, chunk_size)

@@ -13,7 +13,7 @@ def problem(n=7, m=5, dtype=torch.float64):
     return a, b, target, torch.rand(n, dtype=dtype), bias
 
 
-@pytest.mark.parametrize('chunk_size', [1, 3, 100])
+@pytest.mark.parametrize('chunk_size', [1, 3, 100, None])
 @pytest.mark.parametrize('biased', [True, False])
 def test_equals_plain_cross_entropy(chunk_size, biased):
     a, b, target, weight, bias = problem()
