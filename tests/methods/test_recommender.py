@@ -4,9 +4,8 @@ import inspect
 
 import pytest
 import torch
+from largest import Largest
 from method_tools import STEPS
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from pyg_advcf import (
     EDGE_TYPE,
@@ -109,26 +108,16 @@ def test_l2_is_added_once(toy, name):
 
 @pytest.mark.parametrize('backbone, name', PAIRS)
 def test_no_step_copies_a_row_for_every_negative(toy, backbone, name):
-    size, num_neg, largest = 64, 128, 0
+    size, num_neg = 64, 128
     data = RandomSplit(val=0., outer=0.4, per_user=False)(toy)
     method = build(backbone, name, data)
     step = (BilevelStep(method, InteractionLoader(data, size, num_neg, split='outer'))
             if method.trained_by == 'BilevelStep' else STEPS[method.trained_by](method, data, 0.1))
     method.on_epoch_start(100)
     batch = next(iter(InteractionLoader(data, size, num_neg)))
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            nonlocal largest
-            out = func(*args, **(kwargs or {}))
-            for t in tree_leaves(out):
-                if isinstance(t, torch.Tensor) and t.layout == torch.strided:
-                    largest = max(largest, t.untyped_storage().nbytes() // t.itemsize)
-            return out
-
-    with Watch():
+    with Largest() as watch:
         step(batch)
-    assert 0 < largest < size * num_neg * method.backbone.dim
+    assert 0 < watch.largest < size * num_neg * method.backbone.dim
 
 
 @pytest.mark.parametrize('backbone, name', TRACED)

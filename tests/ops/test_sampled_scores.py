@@ -1,5 +1,6 @@
 import pytest
 import torch
+from largest import Largest
 
 from pyg_advcf.ops.sampled_scores import (
     sampled_product,
@@ -89,28 +90,15 @@ def test_backward_is_deterministic():
 
 def test_no_three_dimensional_temporary():
     # The largest tensor of forward and backward stays below [B, N, D].
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    largest = 0
-
-    class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            nonlocal largest
-            out = func(*args, **(kwargs or {}))
-            for t in out if isinstance(out, (tuple, list)) else (out, ):
-                if isinstance(t, torch.Tensor) and t.layout == torch.strided:
-                    largest = max(largest, t.numel())
-            return out
-
     batch, num_neg, dim = 64, 32, 16
     a = torch.randn(100, dim, requires_grad=True)
     b = torch.randn(50, dim, requires_grad=True)
     ids = torch.randint(100, (batch, )), torch.randint(50, (batch, ))
     neg = torch.randint(50, (batch, num_neg))
-    with Watch():
+    with Largest() as watch:
         pos, neg = sampled_scores(a, b, *ids, neg, 'cosine', 0.1)
         (pos.sum() + neg.exp().sum()).backward()
-    assert 0 < largest < batch * num_neg * dim / 4
+    assert 0 < watch.largest < batch * num_neg * dim / 4
 
 
 @pytest.mark.parametrize('bad', [40, -1])
