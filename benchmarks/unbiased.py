@@ -7,13 +7,15 @@ r"""Every method on Coat and Yahoo!R3: a search of equal size for each, then see
 Batch size, negatives, layers and schedule are those of the comparison of AdvInfoNCE
 (`examples/lightgcn_advinfonce.py`). The first setting of each method is the published one, or its
 own default; the others are drawn without replacement from its space, by a generator seeded with
-its name. Validation Recall@20 with the first seed chooses; the test set is only recorded. Methods
-with a backbone of their own run over that in place of LightGCN. A budget of 1 is the published
-settings without a search. Runs that are done are not repeated.
+its name. `--refine` adds that many neighbours of the best of them, one step along one argument each
+and the method's own arguments first: with a small budget, luck in the drawing weighs less.
+Validation Recall@20 with the first seed chooses; the test set is only recorded. Methods with a
+backbone of their own run over that in place of LightGCN. A budget of 1 is the published settings
+without a search. Runs that are done are not repeated.
 """
 import argparse
+import bisect
 import itertools
-import json
 import os
 import zlib
 from pathlib import Path
@@ -87,9 +89,27 @@ NEEDS_LAYERS = ('sgl', 'ncl', 'simgcl', 'xsimgcl')
 SLOW = ('bir', 'xir')  # Run over LightGCN alone, unless asked for.
 
 
+def space_of(method, dataset):
+    r"""Its arguments and what each of them may be, the learning rate last."""
+    return {**SPACES[method], 'lr': RATES[dataset]}
+
+
+def neighbours(method, dataset, best, tried):
+    r"""Settings a step away from ``best`` along one argument each, down before up, none tried.
+
+    Published values need not lie on the grid: from there a step is to the next value of it.
+    """
+    for key, values in space_of(method, dataset).items():
+        grid = sorted(values)
+        below, above = bisect.bisect_left(grid, best[key]) - 1, bisect.bisect(grid, best[key])
+        for place in (below, above):
+            if 0 <= place < len(grid) and {**best, key: grid[place]} not in tried:
+                yield {**best, key: grid[place]}
+
+
 def settings(method, dataset, budget):
     r"""The settings that a method tries, ``budget`` of them or as many as its space has."""
-    space = {**SPACES[method], 'lr': RATES[dataset]}
+    space = space_of(method, dataset)
     tuned = {'pos_temperature': TUNED[dataset]['temperature'],
              'branch_temperature': TUNED[dataset]['temperature'], **TUNED[dataset]}
     first = {key: FIRST.get(method, {}).get(key, tuned.get(key)) for key in space}
@@ -112,6 +132,12 @@ def command(args, method, setting, seed):
     return [*words, '--plot', args.work / 'hardness.png', *(['--set', *own] if own else [])]
 
 
+def best_of(found, method):
+    r"""The setting of the method with the best validation, the first of equal ones."""
+    return max(((s, r) for m, s, r in found if m == method),
+               key=lambda pair: pair[1]['valid']['recall@20'])[0]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--dataset', default='coat', choices=sorted(TUNED))
@@ -120,6 +146,7 @@ def main():
     parser.add_argument('--method', nargs='+', choices=sorted(SPACES),
                         help='by default all that run over the backbone')
     parser.add_argument('--budget', type=int, default=8, help='settings of each method')
+    parser.add_argument('--refine', type=int, default=0, help='further ones, next to the best')
     parser.add_argument('--seeds', type=int, default=5)
     parser.add_argument('--patience', type=int, default=20, help='evaluations, of every 5th epoch')
     parser.add_argument('--out', type=Path, default=Path('benchmarks/results'))
@@ -132,11 +159,17 @@ def main():
         if args.backbone == 'lightgcn' or m not in OWN_BACKBONE + NEEDS_LAYERS + SLOW]
     tried = [(m, s) for m in methods for s in settings(m, args.dataset, args.budget)]
     with Runs(args.work, args.data_dir, args.jobs) as runs:
-        found = runs('search', 'lightgcn_advinfonce',
-                     [command(args, m, s, 0) for m, s in tried])
-        value = {(m, json.dumps(s)): r['valid']['recall@20'] for (m, s), r in zip(tried, found)}
-        best = {m: max((s for n, s in tried if n == m), key=lambda s: value[m, json.dumps(s)])
-                for m in methods}
+        def search(label, some):
+            found = runs(label, 'lightgcn_advinfonce', [command(args, m, s, 0) for m, s in some])
+            return [(m, s, r) for (m, s), r in zip(some, found)]
+
+        found = search('search', tried)
+        if args.refine:
+            found += search('refine', [
+                (m, s) for m in methods for s in itertools.islice(
+                    neighbours(m, args.dataset, best_of(found, m), [s for n, s in tried if n == m]),
+                    args.refine)])
+        best = {m: best_of(found, m) for m in methods}
         records = runs('seeds', 'lightgcn_advinfonce', [
             command(args, m, best[m], seed) for seed in range(args.seeds) for m in methods])
     name = f'{args.dataset}_{args.backbone}'
@@ -145,7 +178,7 @@ def main():
         return
     write_json(args.out / f'{name}_all_search.json', [
         {'method': m, 'chosen': s == best[m], 'setting': s, 'valid': r['valid']['recall@20'],
-         'best_epoch': r['best_epoch'], 'test': r['test']} for (m, s), r in zip(tried, found)])
+         'best_epoch': r['best_epoch'], 'test': r['test']} for m, s, r in found])
     write_json(args.out / f'{name}_all.json', records)
 
 

@@ -35,6 +35,22 @@ def test_every_search_has_its_published_setting_and_as_many_others(unbiased, dat
         assert tried[:3] == unbiased.settings(method, dataset, 3)
 
 
+def test_neighbours_are_one_step_away_and_new(unbiased):
+    best = {'temperature': 0.28, 'lr': 5e-4}
+    tried = [best, {'temperature': 0.2, 'lr': 5e-4}]
+    assert list(unbiased.neighbours('infonce', 'yahoo_r3', best, tried)) == [
+        {'temperature': 0.4, 'lr': 5e-4}, {'temperature': 0.28, 'lr': 3e-4},
+        {'temperature': 0.28, 'lr': 1e-3}]
+    # At the edge of the grid there is one, and off the grid the next values.
+    edge = list(unbiased.neighbours('infonce', 'coat', {'temperature': 3., 'lr': 1e-3}, []))
+    assert edge == [{'temperature': 2., 'lr': 1e-3}, {'temperature': 3., 'lr': 5e-4}]
+    off = next(unbiased.neighbours('xsimgcl', 'coat', {'temperature': .3, 'weight': .2,
+                                                       'epsilon': .2, 'lr': 1e-3}, []))
+    assert off == {'temperature': .28, 'weight': .2, 'epsilon': .2, 'lr': 1e-3}
+    found = [('a', s, {'valid': {'recall@20': v}}) for s, v in ((1, .2), (2, .3), (3, .3))]
+    assert unbiased.best_of([*found, ('b', 4, {'valid': {'recall@20': 1.}})], 'a') == 2
+
+
 def test_a_run_is_a_call_of_the_example_and_is_not_repeated(unbiased, tmp_path, monkeypatch):
     import runs
     calls = []
