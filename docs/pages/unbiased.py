@@ -75,16 +75,18 @@ def ranking(records: list[dict], published: dict, split: str) -> list[str]:
         ours = {m: values(groups[m], split, metric) for m in known}
         tau, p = kendalltau([np.mean(ours[m]) for m in known],
                             [published[m][place] for m in known])
+        several = all(len(v) > 1 for v in ours.values())
         held = beyond = against = 0
         for a, b in combinations(known, 2):
             if published[a][place] < published[b][place]:
                 a, b = b, a
             held += np.mean(ours[a]) > np.mean(ours[b])
+            if not several:
+                continue
             mean, chance = paired_test(torch.tensor(ours[a]), torch.tensor(ours[b]))
             beyond += mean > 0 and chance < 0.05
             against += mean < 0 and chance < 0.05
         pairs = len(known) * (len(known) - 1) // 2
-        several = all(len(v) > 1 for v in ours.values())
         lines.append(f'| {metric} | {tau:+.2f} (p {p:.2f}) | {held} of {pairs} | '
                      + (f'{beyond} | {against} |' if several else '- | - |'))
     return lines
