@@ -50,6 +50,7 @@ def draw(weight: Tensor, num_draws: int, backend: Optional[str] = None) -> Tenso
         ``[B, num_draws]``, without gradient.
 
     Raises:
+        ValueError: If ``weight`` is not a matrix, or has no columns.
         RuntimeError: If a row's weights are all 0, or not numbers (on CUDA as an assertion of the
             device, so that nothing waits for it).
 
@@ -58,6 +59,9 @@ def draw(weight: Tensor, num_draws: int, backend: Optional[str] = None) -> Tenso
         tensor([[1, 1, 1],
                 [0, 0, 0]])
     """
+    if weight.dim() != 2 or weight.size(1) == 0:
+        raise ValueError(f"'weight' has shape {list(weight.shape)}, but needs to be [B, N] with at "
+                         f"least one column to draw")
     with torch.no_grad():
         edges = weight.cumsum(1)
         torch._assert_async((edges[:, -1] > 0).all(),

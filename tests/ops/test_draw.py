@@ -64,6 +64,12 @@ def test_weights_without_a_sum(backend, bad):
         draw(torch.tensor([[1., 2.], [bad, bad]]), 3, backend)
 
 
+@pytest.mark.parametrize('shape', [(3, 0), (3, )])
+def test_nothing_to_draw(shape):
+    with pytest.raises(ValueError, match="'weight' has shape .* at least one column"):
+        draw(torch.ones(shape), 1)
+
+
 def test_compiles_without_graph_breaks():
     weight = torch.rand(5, 7)
     compiled = torch.compile(lambda w: draw(w, 20), backend='aot_eager', fullgraph=True)
