@@ -42,7 +42,7 @@ OWN_BACKBONE = {
     'vgae': {'beta': 1e-3, 'dim': 64},
 }
 # Batch size, learning rate and epochs: backbones whose steps are long take fewer.
-TRAINING = {'dccf': (200, 0.02, 50), 'vgae': (200, 0.04, 120), ('vgae', 'accf'): (200, 0.04, 300),
+TRAINING = {'dccf': (200, 0.02, 50), 'vgae': (200, 0.04, 120), ('vgae', 'accf'): (200, 0.02, 130),
             ('vgae', 'ccl'): (200, 0.04, 300)}
 
 
