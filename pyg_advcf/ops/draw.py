@@ -39,7 +39,8 @@ def draw(weight: Tensor, num_draws: int, backend: Optional[str] = None) -> Tenso
 
     As :func:`torch.multinomial`, whose order is random: fit for sums and means over the draws. The
     draws are sorted from the start, so that one walk along a row finds all of its columns. The
-    random numbers, and with them the draws, are the same with every backend.
+    random numbers, and with them the draws, are the same with every backend. Accelerators round
+    partial sums in blocks: there a column without weight may come up once in millions of draws.
 
     Args:
         weight: Weights :math:`\geq 0`, not all 0 in any row, ``[B, N]``.
