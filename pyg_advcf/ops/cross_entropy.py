@@ -5,10 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Scores made at once: what a core's cache holds, or enough to keep an accelerator busy. Products of
-# few rows are slow in themselves.
-_SCORES, _ROWS = {'cpu': 2**20}, 128
-
 
 class _ProductCrossEntropy(torch.autograd.Function):
     @staticmethod
@@ -80,5 +76,7 @@ def product_cross_entropy(
         tensor(2.7726)
     """
     if chunk_size is None:
-        chunk_size = max(_ROWS, _SCORES.get(a.device.type, 2**24) // max(b.size(0), 1))
+        # What a cache holds, or what keeps an accelerator busy. Few rows make a slow product.
+        scores = 2**20 if a.device.type == 'cpu' else 2**24
+        chunk_size = max(128, scores // max(b.size(0), 1))
     return _ProductCrossEntropy.apply(a, b, target, weight, bias, chunk_size)

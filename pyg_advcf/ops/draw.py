@@ -34,13 +34,25 @@ def sorted_uniform(rows: int, num: int, like: Tensor) -> Tensor:
     return total[:, :-1] / total[:, -1:]
 
 
+def upper_edges(weight: Tensor, total: Tensor) -> Tensor:
+    r"""Where the column of each weight ends, from partial sums that may be off in their last bits.
+
+    A sum in blocks, as accelerators make it, need not ascend. Here the edges do, and a column
+    without weight ends where the one before it does, or below all numbers.
+
+    Args:
+        weight: ``[B, N]``.
+        total: Its partial sums.
+    """
+    return total.masked_fill(weight == 0, float('-inf')).cummax(1)[0]
+
+
 def draw(weight: Tensor, num_draws: int, backend: Optional[str] = None) -> Tensor:
     r"""Columns drawn with replacement by the weights of each row, in ascending order.
 
     As :func:`torch.multinomial`, whose order is random: fit for sums and means over the draws. The
     draws are sorted from the start, so that one walk along a row finds all of its columns. The
-    random numbers, and with them the draws, are the same with every backend. Accelerators round
-    partial sums in blocks: there a column without weight may come up once in millions of draws.
+    random numbers, and with them the draws, are the same with every backend.
 
     Args:
         weight: Weights :math:`\geq 0`, not all 0 in any row, ``[B, N]``.
@@ -65,6 +77,8 @@ def draw(weight: Tensor, num_draws: int, backend: Optional[str] = None) -> Tenso
                          f"least one column to draw")
     with torch.no_grad():
         edges = weight.cumsum(1)
+        if weight.device.type != 'cpu':
+            edges = upper_edges(weight, edges)
         torch._assert_async((edges[:, -1] > 0).all(),
                             "'weight' needs a positive sum in every row, and no NaN")
         # Never above the last edge, whatever is rounded, and never 0: no column without weight.

@@ -51,7 +51,7 @@ def _bits(x: Tensor) -> Tensor:
 
 def _perturb(x: Tensor, noise: float, backend: str) -> None:
     r"""Adds noise of that length to every row, in place; the same with every backend."""
-    if backend == 'numba':
+    if backend == 'numba' and not torch.compiler.is_compiling():
         kernels(backend).perturb(x, _bits(x), noise)
         return
     r = uniform_like(x)

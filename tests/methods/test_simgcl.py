@@ -89,6 +89,18 @@ def test_rows_of_a_small_batch_suffice(toy, name):
     assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(*results))
 
 
+@pytest.mark.parametrize('name', ['SimGCL', 'XSimGCL'])
+def test_noise_compiles(toy, name):
+    # Another stream of noise than without, so no equality: the loss is near, the gradient finite.
+    method = getattr(methods, name)(LightGCN(toy, dim=8), toy, epsilon=0.1)
+    batch = next(iter(InteractionLoader(toy, 64, 1)))
+    loss = torch.compile(method, backend='aot_eager')(batch)
+    loss.backward()
+    torch.compiler.reset()
+    assert float(loss.detach()) == pytest.approx(float(method(batch).detach()), rel=0.2)
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in method.parameters())
+
+
 def test_ranking_is_free_of_noise(toy):
     method = methods.XSimGCL(LightGCN(toy, dim=4), toy)
     assert torch.equal(method.recommend([0, 1], 5).item, method.recommend([0, 1], 5).item)

@@ -4,7 +4,7 @@ from graphs import BACKENDS_HERE
 from scipy.stats import chisquare, kstest
 
 from pyg_advcf.ops import draw
-from pyg_advcf.ops.draw import sorted_uniform
+from pyg_advcf.ops.draw import sorted_uniform, upper_edges
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
@@ -49,6 +49,17 @@ def test_same_draws_with_every_backend(name, num_draws):
     assert results[0].dtype == torch.long and (results[0].diff(dim=1) >= 0).all()
     assert weight.gather(1, results[0]).gt(0).all()
     assert all(torch.equal(results[0], other) for other in results[1:])
+
+
+def test_sums_off_in_their_last_bits_give_no_column_without_weight():
+    weight = torch.tensor([[0., 1., 0., 0., 1., 0.]])
+    total = torch.tensor([[1e-7, 1., 1. + 2e-7, 1. - 1e-7, 2., 2. + 2e-7]])
+    points = torch.tensor([[1e-8, 0.5, 1., 1. + 1e-7, 1.5, 2.]])
+    assert torch.searchsorted(total, points).unique().numel() > 2  # The sums alone would.
+    edges = upper_edges(weight, total)
+    assert torch.searchsorted(edges, points).tolist() == [[1, 1, 1, 4, 4, 4]]
+    exact = torch.rand(20, 30).pow(8).cumsum(1)
+    assert torch.equal(upper_edges(torch.ones(20, 30), exact), exact)
 
 
 def test_rows_are_independent():
