@@ -1,4 +1,5 @@
 r"""SGL: two random parts of the graph as views."""
+from functools import partial
 from typing import Union
 
 import torch
@@ -103,13 +104,14 @@ class SGL(Recommender):
         return first, second
 
     def forward(self, batch: Batch) -> Tensor:
-        # Contrasted with all nodes, the views are needed whole.
-        backbone = self.backbone
-        x, f, local = (Backbone.local(backbone, batch) if self.contrast.scope == 'all'
-                       else backbone.local(batch))
-        z = f(x)
+        if self.contrast.scope == 'all':  # The views are needed whole.
+            f, local = self.backbone, batch
+        else:
+            x, f, local = self.backbone.local(batch)
+            f = partial(f, x)
+        z = f()
         loss = self.regularised(self.criterion(*self.similarity(z, local), batch), batch, z)
         if self.weight == 0.:
             return loss
-        first, second = (f(x, graph=graph) for graph in self.views())
+        first, second = (f(graph=graph) for graph in self.views())
         return loss + self.weight * self.contrast(first, second, local)
