@@ -12,6 +12,9 @@ and the method's own arguments first: with a small budget, luck in the drawing w
 Validation Recall@20 with the first seed chooses; the test set is only recorded. Methods with a
 backbone of their own run over that in place of LightGCN. A budget of 1 is the published settings
 without a search. Runs that are done are not repeated.
+
+Files are named `<dataset>_<backbone>_` and `all`, `refined` (with `--refine`) or `published` (a
+budget of 1), those of the search with `_search` after that.
 """
 import argparse
 import bisect
@@ -153,6 +156,7 @@ def main():
     parser.add_argument('--seeds', type=int, default=5)
     parser.add_argument('--patience', type=int, default=20, help='evaluations, of every 5th epoch')
     parser.add_argument('--out', type=Path, default=Path('benchmarks/results'))
+    parser.add_argument('--name', help='of the files; data, backbone and kind of search if absent')
     parser.add_argument('--work', type=Path, default=Path('outputs/unbiased'))
     parser.add_argument('--data-dir', default='data')
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
@@ -175,15 +179,13 @@ def main():
         best = {m: best_of(found, m) for m in methods}
         records = runs('seeds', 'lightgcn_advinfonce', [
             command(args, m, best[m], seed) for seed in range(args.seeds) for m in methods])
-    name = f'{args.dataset}_{args.backbone}'
-    if args.budget == 1:
-        write_json(args.out / f'{name}_published.json', records)
-        return
-    name += '_refined' if args.refine else '_all'
-    write_json(args.out / f'{name}_search.json', [
-        {'method': m, 'chosen': s == best[m], 'setting': s, 'valid': r['valid']['recall@20'],
-         'best_epoch': r['best_epoch'], 'test': r['test']} for m, s, r in found])
+    kind = 'refined' if args.refine else 'published' if args.budget == 1 else 'all'
+    name = args.name or f'{args.dataset}_{args.backbone}_{kind}'
     write_json(args.out / f'{name}.json', records)
+    if kind != 'published':
+        write_json(args.out / f'{name}_search.json', [
+            {'method': m, 'chosen': s == best[m], 'setting': s, 'valid': r['valid']['recall@20'],
+             'best_epoch': r['best_epoch'], 'test': r['test']} for m, s, r in found])
 
 
 if __name__ == '__main__':

@@ -92,6 +92,21 @@ def ranking(records: list[dict], published: dict, split: str) -> list[str]:
     return lines
 
 
+def differences(records: list[dict], method: str) -> list[str]:
+    r"""What ``method`` is ahead of each other, over the same seeds."""
+    groups = grouped(records, 'method')
+    lines = ['| clean test set | ' + ' | '.join(f'{m} | p' for m in METRICS) + ' |',
+             '|' + '---|' * (1 + 2 * len(METRICS))]
+    for other in (m for m in groups if m != method):
+        row = [f'{label(method)} minus {label(other)}']
+        for metric in METRICS:
+            mean, p = paired_test(*(torch.tensor(values(groups[m], 'test_ood', metric))
+                                    for m in (method, other)))
+            row += [f'{mean:+.4f}', f'{p:.2f}']
+        lines.append('| ' + ' | '.join(row) + ' |')
+    return lines
+
+
 def chosen(search: list[dict]) -> list[str]:
     lines = ['| method | chosen setting | validation R@20 | worst, median of the search |',
              '|---|---|---|---|']
@@ -135,6 +150,9 @@ def backbones() -> list[str]:
 
 def write() -> None:
     parts = {'cost': cost(), 'yahoo_r3_backbones': backbones()}
+    seeds = load('yahoo_r3_lightgcn_seeds.json')
+    parts['yahoo_r3_lightgcn_seeds'] = table(seeds, PUBLISHED['yahoo_r3', 'lightgcn'])
+    parts['yahoo_r3_lightgcn_differences'] = differences(seeds, 'advinfonce')
     ranks = ['| data | backbone | methods, settings of each | protocol | metric | Kendall tau '
              '| orders that hold | beyond doubt (p < 0.05) | against, beyond doubt |',
              '|' + '---|' * 9]
