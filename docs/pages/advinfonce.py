@@ -2,8 +2,7 @@ r"""AdvInfoNCE against InfoNCE and its control, on Coat, Yahoo!R3 and synthetic 
 import numpy as np
 import torch
 
-from pages.common import NAMES, by_method, cell, fill, load, plot_curves
-from pyg_advcf.metrics import paired_test
+from pages.common import NAMES, by_method, cell, difference, fill, load, plot_curves
 
 # Independent figures: the official code's protocol restated with independent negatives (means over
 # 10 seeds on Coat, one run on Yahoo!R3), and what was published (one seed each).
@@ -38,11 +37,6 @@ def selected_table(results: list[dict], splits: list[str], reference: bool) -> s
             row += REFERENCE.get((first['dataset'], first['backbone'], method), ('-', '-'))
         lines.append('| ' + ' | '.join(row) + ' |')
     return '\n'.join(lines)
-
-
-def difference(a: torch.Tensor, b: torch.Tensor) -> str:
-    mean, p = paired_test(a, b)
-    return f'{mean:+.4f} | ' + (f'{p:.3f}' if p >= 0.001 else '< 0.001')
 
 
 def paired_table(results: list[dict], splits: list[str]) -> str:

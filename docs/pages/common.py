@@ -4,9 +4,10 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
-from pyg_advcf.metrics import interval
+from pyg_advcf.metrics import interval, paired_test
 
 HERE = Path(__file__).parents[1]
 RESULTS = HERE.parent / 'benchmarks' / 'results'
@@ -36,6 +37,12 @@ def by_method(results: list[dict]) -> dict[str, list[dict]]:
 def cell(values: list[float]) -> str:
     mean, half = interval(values)
     return f'{mean:.4f}' if half != half else f'{mean:.4f} ± {half:.4f}'
+
+
+def difference(a: torch.Tensor, b: torch.Tensor) -> str:
+    r"""Cells of the mean difference over the same seeds and of its p."""
+    mean, p = paired_test(a, b)
+    return f'{mean:+.4f} | ' + (f'{p:.3f}' if p >= 0.001 else '< 0.001')
 
 
 def fill(template: str, **parts: str) -> None:

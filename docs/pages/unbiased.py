@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy.stats import kendalltau
 
-from pages.common import NAMES, RESULTS, cell, fill, grouped, load
+from pages.common import NAMES, RESULTS, cell, difference, fill, grouped, load
 from pyg_advcf.metrics import paired_test
 from pyg_advcf.registry import METHODS
 
@@ -100,9 +100,8 @@ def differences(records: list[dict], method: str) -> list[str]:
     for other in (m for m in groups if m != method):
         row = [f'{label(method)} minus {label(other)}']
         for metric in METRICS:
-            mean, p = paired_test(*(torch.tensor(values(groups[m], 'test_ood', metric))
-                                    for m in (method, other)))
-            row += [f'{mean:+.4f}', f'{p:.2f}']
+            row.append(difference(*(torch.tensor(values(groups[m], 'test_ood', metric))
+                                    for m in (method, other))))
         lines.append('| ' + ' | '.join(row) + ' |')
     return lines
 
