@@ -11,10 +11,10 @@ from pyg_advcf import (
     training,
     transforms,
 )
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import (
     EDGE_TYPE,
-    Batch,
-    Embeddings,
     as_graph,
     degrees,
     held_out,
@@ -25,16 +25,15 @@ from pyg_advcf.interactions import (
     validate,
 )
 from pyg_advcf.loader import InteractionLoader
+from pyg_advcf.methods import Recommender
 from pyg_advcf.metrics import evaluate
 from pyg_advcf.nn import MF, Cosine, Dot, LightGCN
 from pyg_advcf.training import BilevelStep, MinMaxStep, SAMStep, Step, fit
 
 __version__ = '0.1.0'
 
-__all__ = [
-    'Batch', 'BilevelStep', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader',
-    'LightGCN', 'MF', 'MinMaxStep', 'SAMStep', 'Step', 'as_graph', 'criteria', 'datasets',
-    'degrees', 'diagnostics', 'evaluate', 'fit', 'held_out', 'interaction_data',
-    'interaction_graph', 'known_pairs', 'loader', 'methods', 'metrics', 'nn', 'ops',
-    'split_names', 'training', 'transforms', 'validate'
-]
+__all__ = ['Batch', 'BilevelStep', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader',
+           'LightGCN', 'MF', 'MinMaxStep', 'Recommender', 'SAMStep', 'Step', 'as_graph',
+           'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate', 'fit', 'held_out',
+           'interaction_data', 'interaction_graph', 'known_pairs', 'loader', 'methods', 'metrics',
+           'nn', 'ops', 'split_names', 'training', 'transforms', 'validate']

@@ -7,7 +7,7 @@ split ``outer`` holds training interactions that are left out of the graph for t
 bi-level training: they are known, so nothing draws or ranks them.
 """
 import numbers
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import torch
 from torch import Tensor
@@ -20,85 +20,19 @@ EDGE_TYPE = ('user', 'interacts', 'item')
 _SUFFIX = '_edge_label_index'
 
 
-class Embeddings(NamedTuple):
-    r"""What every backbone returns.
-
-    Attributes:
-        user: User embeddings, ``[num_users, D]``.
-        item: Item embeddings, ``[num_items, D]``.
-        layers: The ``(user, item)`` pairs of every propagation layer, from layer 0 on, where
-            they were asked for; else empty.
-        extra: What else a backbone computed on the way, for its own penalty or its own method;
-            empty for most.
-    """
-    user: Tensor
-    item: Tensor
-    layers: tuple[tuple[Tensor, Tensor], ...] = ()
-    extra: tuple = ()
-
-
-class Batch(NamedTuple):
-    r"""A mini-batch of interactions with negatives.
-
-    Attributes:
-        user: User ids, ``[B]``.
-        item: Ids of the positive items, ``[B]``.
-        neg_item: Ids of the negative items, ``[B, N]``; or ``[N]`` if all rows share them.
-        id: The interaction's column in ``edge_index``, ``[B]``: anything cached per interaction
-            survives shuffling.
-        neg_mask: ``[B, N]``, ``False`` where a shared negative must not count for its row (the
-            row's own positive, or another training item of its user).
-    """
-    user: Tensor
-    item: Tensor
-    neg_item: Tensor
-    id: Tensor
-    neg_mask: Optional[Tensor] = None
-
-    def to(self, device: torch.device) -> 'Batch':
-        r"""Moves all tensors to ``device``."""
-        return Batch(*(None if t is None else t.to(device) for t in self))
-
-
-def _distinct(ids: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    r"""The distinct ids in rising order, and where each id is among them."""
-    check_ids('batch', ids, size)
-    seen = torch.zeros(size, dtype=torch.bool, device=ids.device)
-    seen[ids] = True
-    rows = seen.nonzero().view(-1)
-    place = torch.empty(size, dtype=torch.long, device=ids.device)
-    place[rows] = torch.arange(rows.numel(), device=ids.device)
-    return rows, place[ids]
-
-
-def batch_rows(
-    batch: Batch,
-    num_users: int,
-    num_items: int,
-) -> tuple[tuple[Optional[Tensor], Optional[Tensor]], Batch]:
-    r"""The users and items that a batch reads, and the batch with ids into these.
-
-    A side of which the batch has half as many ids or more (repeated ones too) stays as it is; its
-    rows are ``None``, for all.
+def split_key(split: str) -> str:
+    r"""The attribute of the edge type that holds the pairs of ``split``.
 
     Example:
-        >>> batch = Batch(*(torch.tensor(t) for t in ([7, 7], [3, 2], [[1], [3]], [0, 1])))
-        >>> (users, items), local = batch_rows(batch, num_users=10, num_items=4)
-        >>> users, items  # Four ids of items: more than half of them.
-        (tensor([7]), None)
-        >>> local.user, local.item
-        (tensor([0, 0]), tensor([3, 2]))
+        >>> split_key('val')
+        'val_edge_label_index'
     """
-    users = items = None
-    if batch.user.numel() < num_users // 2:
-        users, user = _distinct(batch.user, num_users)
-        batch = batch._replace(user=user)
-    ids = torch.cat([batch.item, batch.neg_item.reshape(-1)])
-    if ids.numel() < num_items // 2:
-        items, ids = _distinct(ids, num_items)
-        item, neg_item = ids.tensor_split([batch.item.numel()])
-        batch = batch._replace(item=item, neg_item=neg_item.view(batch.neg_item.shape))
-    return (users, items), batch
+    return split + _SUFFIX
+
+
+def is_split_key(key: str) -> bool:
+    r"""Whether an attribute of the edge type holds the pairs of a split."""
+    return key.endswith(_SUFFIX)
 
 
 def interaction_data(
@@ -129,14 +63,14 @@ def interaction_data(
     data['item'].num_nodes = num_items
     data[EDGE_TYPE].edge_index = edge_index
     for name, pairs in splits.items():
-        data[EDGE_TYPE][name + _SUFFIX] = pairs
+        data[EDGE_TYPE][split_key(name)] = pairs
     return validate(data)
 
 
 def split_names(data: HeteroData, prefix: str = '') -> list[str]:
     r"""The names of the held-out splits, for example ``['val', 'test_iid', 'test_ood']``."""
     return [key[:-len(_SUFFIX)] for key in data[EDGE_TYPE].keys()
-            if key.endswith(_SUFFIX) and key.startswith(prefix)]
+            if is_split_key(key) and key.startswith(prefix)]
 
 
 def held_out(data: HeteroData, split: str) -> Tensor:
@@ -146,7 +80,7 @@ def held_out(data: HeteroData, split: str) -> Tensor:
         ValueError: If there is no such split, or if it is empty.
     """
     check_name('split', split, split_names(data))
-    pairs = data[EDGE_TYPE][split + _SUFFIX]
+    pairs = data[EDGE_TYPE][split_key(split)]
     if pairs.size(1) == 0:
         raise ValueError(f"the split '{split}' is empty, so nothing can be measured on it; split "
                          f"the data with a larger ratio (see 'pyg_advcf.transforms.RandomSplit')")
@@ -158,7 +92,7 @@ def known_pairs(data: HeteroData) -> Tensor:
     store = data[EDGE_TYPE]
     if 'outer' not in split_names(data):
         return store.edge_index
-    return torch.cat([store.edge_index, store.outer_edge_label_index], dim=1)
+    return torch.cat([store.edge_index, store[split_key('outer')]], dim=1)
 
 
 def num_nodes(data: HeteroData) -> tuple[int, int]:
@@ -220,7 +154,7 @@ def validate(data: HeteroData) -> HeteroData:
             raise ValueError(f"'{split}' is no name of a split: training stops by 'val', an upper "
                              f"level learns from 'outer', and test sets are 'test' or "
                              f"'test_<name>'")
-        _check_pairs(split + _SUFFIX, store[split + _SUFFIX], num_users, num_items)
+        _check_pairs(split_key(split), store[split_key(split)], num_users, num_items)
     return data
 
 

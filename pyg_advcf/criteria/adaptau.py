@@ -1,6 +1,6 @@
 r"""Adap-tau: temperatures read off the data, one for each user."""
 import math
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +9,11 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores
 from pyg_advcf.criteria.dcl import dcl
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.ops import spmm
 from pyg_advcf.ops.spmm import compressed
 from pyg_advcf.registry import CRITERIA
@@ -60,7 +62,7 @@ def base_temperature(graph: EdgeIndex, z: Optional[Embeddings] = None) -> Tensor
     log = (users * graph.get_sparse_size(1) / (2 * pairs)).log().clamp(min=_LEAST)
     if z is None:
         return _WARMUP_GAP / log
-    user, item = (F.normalize(t, dim=-1) for t in z[:2])
+    user, item = (F.normalize(t, dim=-1) for t in z)
     near = ((user * spmm(graph, item)).sum(-1) * inside).sum() / pairs
     far = ((user @ item.mean(0)) * inside).sum() / users
     return (near - far).clamp(min=_LEAST) / log
@@ -110,6 +112,8 @@ class AdapTau(Criterion):
     Args:
         num_users: Number of users.
         beta: :math:`\beta > 0`; 1 is published.
+        warmup_epochs: Epochs in which :func:`~pyg_advcf.training.fit` takes the gap between the
+            cosines to be 0.7; 10 to 100 are published.
         reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
 
     Shapes:
@@ -128,14 +132,32 @@ class AdapTau(Criterion):
         >>> criterion.temperature  # The second user's loss was larger.
         tensor([0.0368, 0.1384])
     """
-    def __init__(self, num_users: int, beta: float = 1.0, reduction: str = 'mean') -> None:
+    needs_batch = 'the users, each of whom has a temperature'
+    single_pass = True
+
+    def default_similarity(self) -> Similarity:
+        return Cosine(1.)
+
+    def __init__(
+        self,
+        num_users: int,
+        beta: float = 1.0,
+        warmup_epochs: int = 20,
+        reduction: str = 'mean',
+    ) -> None:
         super().__init__(reduction)
+        self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
         check_count('num_users', num_users)
         self.beta = check_positive('beta', beta)
         self.register_buffer('base', torch.ones(()))
         self.register_buffer('temperature', torch.ones(num_users))
         self.register_buffer('loss', torch.zeros(num_users))
         self.register_buffer('count', torch.zeros(num_users))
+
+    def on_epoch_start(self, epoch: int, recommender: Any) -> None:
+        r"""Sets the temperatures from the embeddings as they are."""
+        z = None if epoch < self.warmup_epochs else recommender.embeddings()
+        self.update(base_temperature(recommender.backbone.graph, z))
 
     @torch.no_grad()
     def update(self, base: Tensor) -> None:
@@ -150,17 +172,14 @@ class AdapTau(Criterion):
         self.loss.zero_()
         self.count.zero_()
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        if batch is None:
-            raise ValueError("AdapTau needs 'batch', whose users have temperatures of their own: "
-                             "call criterion(pos, neg, batch)")
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
         if self.training:
             with torch.no_grad():
                 each = dcl(pos, neg, 'none').to(self.loss.dtype)
                 usable = (~neg.isneginf()).any(1).to(self.count.dtype)
                 self.loss.index_add_(0, batch.user, each)
                 self.count.index_add_(0, batch.user, usable)
-        return adaptau(pos, neg, self.base, self.temperature[batch.user], self.reduction)
+        return adaptau(pos, neg, self.base, self.temperature[batch.user], 'none')
 
     def extra_repr(self) -> str:
         return f'beta={self.beta}'

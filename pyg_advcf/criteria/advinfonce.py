@@ -4,9 +4,10 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
 from pyg_advcf.criteria.hardness import (
     EmbedHardness,
@@ -15,7 +16,8 @@ from pyg_advcf.criteria.hardness import (
     RandomHardness,
     UniformHardness,
 )
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 HARDNESS = ('embed', 'mlp', 'reverse', 'random', 'uniform', 'popularity')
@@ -44,13 +46,13 @@ def log_hardness(raw: Tensor, mask: Optional[Tensor] = None) -> Tensor:
 def advinfonce(
     pos: Tensor,
     neg: Tensor,
-    delta: Tensor,
+    log_hardness: Tensor,
     k: float = 64.,
     reduction: str = 'mean',
 ) -> Tensor:
-    r"""AdvInfoNCE loss for given hardness ``delta [B, N]``; see :class:`AdvInfoNCE`."""
+    r"""AdvInfoNCE loss for given ``log_hardness [B, N]``; see :class:`AdvInfoNCE`."""
     pos, neg = check_scores(pos, neg)
-    hard = torch.logsumexp(finite(neg + delta), dim=1) + math.log(k)
+    hard = torch.logsumexp(finite(neg + log_hardness), dim=1) + math.log(k)
     return reduce(F.softplus(hard - pos), reduction)
 
 
@@ -63,9 +65,10 @@ class AdvInfoNCE(Criterion):
             \frac{e^{s^+_b}}{e^{s^+_b} + k \sum_j e^{\delta_{bj}} e^{s^-_{bj}}}, \qquad
         \delta_{bj} = \log(N p_{bj}), \quad p_b = \mathrm{softmax}(g_b)
 
-    The recommender minimises :math:`L`, the hardness model maximises it (:meth:`adversary_loss`),
-    each with an optimizer of its own. A negative with :math:`\delta > 0` is held hard, one with
-    :math:`\delta < 0` a likely false negative.
+    The recommender minimises :math:`L` with the hardness frozen (:meth:`forward`), the hardness
+    model maximises it with the recommender frozen (:meth:`adversary_loss`), each with its own
+    optimizer. A negative with :math:`\delta > 0` is up-weighted as a hard negative, one with
+    :math:`\delta < 0` is down-weighted as a likely false negative.
 
     Args:
         num_users: Number of users.
@@ -95,6 +98,8 @@ class AdvInfoNCE(Criterion):
         >>> criterion(torch.zeros(2), torch.zeros(2, 3), batch)  # InfoNCE: ln 4
         tensor(1.3863)
     """
+    needs_batch = 'the ids whose hardness it learns'
+
     def __init__(
         self,
         num_users: int,
@@ -127,12 +132,22 @@ class AdvInfoNCE(Criterion):
             self.hardness = PopularityHardness(popularity)
 
     @property
-    def learns(self) -> bool:
-        r"""Whether the hardness model has parameters, and so an adversary to train."""
-        return any(True for _ in self.hardness.parameters())
+    def needs_tables(self) -> bool:
+        return self.mode == 'mlp'
 
-    def delta(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
-        r"""Hardness :math:`\delta` of the negatives of a batch, ``[B, N]``."""
+    def default_similarity(self) -> Similarity:
+        return Cosine(0.1)
+
+    def adversary_parameters(self) -> list[nn.Parameter]:
+        return list(self.hardness.parameters())
+
+    def log_hardness(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        r"""Hardness :math:`\delta` of the negatives of a batch, ``[B, N]``.
+
+        Args:
+            batch: The ids.
+            x: Layer-0 tables of the recommender, for ``'mlp'``.
+        """
         return log_hardness(self.hardness(batch, x), batch.neg_mask)
 
     def forward(
@@ -141,23 +156,23 @@ class AdvInfoNCE(Criterion):
         neg: Tensor,
         batch: Optional[Batch] = None,
         x: Optional[Embeddings] = None,
-        delta: Optional[Tensor] = None,
+        log_hardness: Optional[Tensor] = None,
     ) -> Tensor:
-        r"""Computes the loss.
+        r"""Computes the recommender's loss. The hardness is frozen: it gets no gradient.
 
         Args:
             pos: Scores of the positives, ``[B]``.
             neg: Scores of the negatives, ``[B, N]``.
             batch: The ids behind the scores.
-            x: Layer-0 embeddings, for ``'mlp'``.
-            delta: Hardness to use instead of the model's, for example detached.
+            x: Layer-0 tables of the recommender, for ``'mlp'``.
+            log_hardness: Hardness :math:`\delta` to use instead of the model's, ``[B, N]``.
         """
-        if delta is None:
-            if batch is None:
-                raise ValueError("AdvInfoNCE needs 'batch', the ids whose hardness it learns: "
-                                 "call criterion(pos, neg, batch)")
-            delta = self.delta(batch, x)
-        return advinfonce(pos, neg, delta, self.k, self.reduction)
+        pos, neg = check_scores(pos, neg)
+        if log_hardness is None:
+            self._check_batch(batch)
+            with torch.no_grad():
+                log_hardness = self.log_hardness(batch, x)
+        return advinfonce(pos, neg, log_hardness, self.k, self.reduction)
 
     def adversary_loss(
         self,
@@ -165,19 +180,38 @@ class AdvInfoNCE(Criterion):
         neg: Tensor,
         batch: Batch,
         x: Optional[Embeddings] = None,
-        delta: Optional[Tensor] = None,
     ) -> Tensor:
         r"""What the adversary's optimizer *minimises*: :math:`-L`, or :math:`+L` if ``'reverse'``.
 
         The scores are detached: no gradient reaches the recommender.
         """
-        loss = self(pos.detach(), neg.detach(), batch, x, delta)
+        return self.adversary_loss_and_log(pos, neg, batch, x)[0]
+
+    def adversary_loss_and_log(
+        self,
+        pos: Tensor,
+        neg: Tensor,
+        batch: Batch,
+        x: Optional[Embeddings] = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        r"""As :meth:`adversary_loss`, with two divergences from uniform hardness to log.
+
+        Returns:
+            The loss, and the means over the batch of :math:`KL(P_0 \| P)` (``kl_uniform_p``, the
+            one of the paper's theorem) and of :math:`KL(P \| P_0)` (``kl_p_uniform``).
+        """
+        self._check_batch(batch)
+        hardness = self.log_hardness(batch, x)
+        loss = self(pos.detach(), neg.detach(), batch, log_hardness=hardness)
         loss = loss if self.mode == 'reverse' else -loss
         if self.adversary_l2 > 0. and isinstance(self.hardness, EmbedHardness):
             rows = (self.hardness.user(batch.user), self.hardness.item(batch.neg_item.view(-1)))
             penalty = sum(row.square().sum() for row in rows) / (2 * batch.user.numel())
             loss = loss + self.adversary_l2 * penalty
-        return loss
+        with torch.no_grad():
+            log = {'kl_uniform_p': -hardness.mean(),
+                   'kl_p_uniform': (hardness.exp() * hardness).mean()}
+        return loss, log
 
     def extra_repr(self) -> str:
         return f"k={self.k:g}, hardness='{self.mode}'"

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from pyg_advcf._checks import check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores
 from pyg_advcf.criteria.infonce import infonce
 from pyg_advcf.criteria.popularity import PopularityEmbedding
-from pyg_advcf.interactions import Batch, Embeddings
-from pyg_advcf.ops import sampled_scores
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 _LARGEST = 1 - 1e-7  # A cosine; at 1 the angle has no derivative.
@@ -23,7 +23,7 @@ def bc(
     temperature: float = 0.07,
     reduction: str = 'mean',
 ) -> Tensor:
-    r"""BC loss on cosines for given margins ``[B]``, in radians and at least 0; see :class:`BC`."""
+    r"""BC loss on cosines for given margins ``[B]`` of at least 0 rad; see :class:`BCLoss`."""
     pos, neg = check_scores(pos, neg)
     cosine = pos.clamp(-_LARGEST, _LARGEST)
     margin = torch.minimum(margin.to(pos.dtype), math.pi - cosine.detach().acos())
@@ -33,7 +33,7 @@ def bc(
 
 
 @CRITERIA.register('bc')
-class BC(Criterion):
+class BCLoss(Criterion):
     r"""BC loss, a bias-aware angular margin, `arXiv 2210.11054 <https://arxiv.org/abs/2210.11054>`_.
 
     InfoNCE where the angle :math:`\theta` of a positive pair is widened by a margin, the larger the
@@ -65,11 +65,16 @@ class BC(Criterion):
             shapes do not fit, or ``batch`` is missing.
 
     Example:
-        >>> criterion = BC(torch.tensor([1, 1]), torch.tensor([1, 1, 0]), dim=4, temperature=1.)
+        >>> criterion = BCLoss(torch.tensor([1, 1]), torch.tensor([1, 1, 0]), dim=4, temperature=1.)
         >>> batch = Batch(*(torch.tensor(t) for t in ([0, 1], [0, 1], [[2], [2]], [0, 1])))
         >>> bool(criterion(torch.ones(2), torch.ones(2, 1), batch) > 0.6931)  # Above InfoNCE: ln 2
         True
     """
+    needs_batch = 'the ids, whose popularity sets the margins'
+
+    def default_similarity(self) -> Similarity:
+        return Cosine(1.)
+
     def __init__(
         self,
         user_degree: Tensor,
@@ -86,26 +91,17 @@ class BC(Criterion):
 
     def margin(self, batch: Batch) -> Tensor:
         r"""The margins of the positives before they are bounded, detached, ``[B]``."""
-        local = self.branch.buckets(batch)
         with torch.no_grad():
-            p = self.branch.user(local.user) * self.branch.item(local.item)
-            return torch.sigmoid(-p.sum(-1))
+            p = self.branch()
+            return torch.sigmoid(-(p.users(batch.user) * p.items(batch.item)).sum(-1))
 
     def branch_loss(self, batch: Batch) -> Tensor:
         r"""InfoNCE on the cosines of the branch, over the same pairs; its only gradient."""
-        local = self.branch.buckets(batch)
-        z = Embeddings(self.branch.user.weight, self.branch.item.weight)
-        pos, neg = sampled_scores(*z[:2], local.user, local.item, local.neg_item, 'cosine',
-                                  self.branch_temperature)
-        if batch.neg_mask is not None:
-            neg = neg.masked_fill(~batch.neg_mask, float('-inf'))
+        pos, neg = Cosine(self.branch_temperature)(self.branch(), batch)
         return infonce(pos, neg, self.reduction)
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        if batch is None:
-            raise ValueError("BC needs 'batch', the ids whose popularity sets the margins: call "
-                             "criterion(pos, neg, batch)")
-        return bc(pos, neg, self.margin(batch), self.temperature, self.reduction)
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return bc(pos, neg, self.margin(batch), self.temperature, 'none')
 
     def extra_repr(self) -> str:
         return f'temperature={self.temperature}, branch_temperature={self.branch_temperature}'

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_advcf._checks import check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
-from pyg_advcf.interactions import Batch
 from pyg_advcf.registry import CRITERIA
 
 
@@ -40,9 +40,11 @@ class BCE(Criterion):
         >>> BCE()(torch.zeros(4), torch.zeros(4, 3))  # 2 ln 2
         tensor(1.3863)
     """
+    negatives = 'one'
+
     def __init__(self, neg_weight: float = 1.0, reduction: str = 'mean') -> None:
         super().__init__(reduction)
         self.neg_weight = check_positive('neg_weight', neg_weight, zero=True)
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return bce(pos, neg, self.neg_weight, self.reduction)
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return bce(pos, neg, self.neg_weight, 'none')

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from pyg_advcf._checks import check_count
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite
 from pyg_advcf.criteria.infonce import infonce
-from pyg_advcf.interactions import Batch
 from pyg_advcf.ops import draw
 from pyg_advcf.registry import CRITERIA
 
@@ -78,6 +78,9 @@ class BIR(Criterion):
         >>> criterion(torch.zeros(2), torch.zeros(2, 2), batch)  # Whatever is drawn: ln 3
         tensor(1.0986)
     """
+    needs_batch = 'the negative items, whose popularity is divided out'
+    negatives = 'none'
+
     def __init__(
         self,
         popularity: Tensor,
@@ -88,8 +91,9 @@ class BIR(Criterion):
         self.num_draws = None if num_draws is None else check_count('num_draws', num_draws)
         self.register_buffer('log_q', popularity.clamp(min=1).float().log())
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        if batch is None:
-            raise ValueError("BIR needs 'batch', whose negatives have a popularity: call "
-                             "criterion(pos, neg, batch)")
-        return bir(pos, neg, self.log_q[batch.neg_item], self.num_draws, self.reduction)
+    def pool(self, batch: Batch) -> Tensor:
+        r"""The positive items of the batch, ``[B]``."""
+        return batch.item
+
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return bir(pos, neg, self.log_q[batch.neg_item], self.num_draws, 'none')

@@ -4,8 +4,8 @@ from typing import Optional
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
-from pyg_advcf.interactions import Batch
 from pyg_advcf.registry import CRITERIA
 
 
@@ -43,5 +43,7 @@ class BPR(Criterion):
         >>> BPR()(torch.zeros(4), torch.zeros(4, 1))  # ln 2
         tensor(0.6931)
     """
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return bpr(pos, neg, self.reduction)
+    negatives = 'one'
+
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return bpr(pos, neg, 'none')

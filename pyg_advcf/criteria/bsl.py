@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from pyg_advcf._checks import check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
 from pyg_advcf.criteria.grouping import first_occurrence, group_logsumexp, group_sum
-from pyg_advcf.interactions import Batch
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 
@@ -68,6 +69,11 @@ class BSL(Criterion):
         >>> BSL()(torch.tensor([0.5, 0.5]), torch.tensor([[0.2], [0.2]]), batch)
         tensor(-0.3000)
     """
+    needs_batch = 'the users, whose rows are positives of one anchor'
+
+    def default_similarity(self) -> Similarity:
+        return Cosine(1.)
+
     def __init__(
         self,
         pos_temperature: float = 0.1,
@@ -78,12 +84,8 @@ class BSL(Criterion):
         self.pos_temperature = check_positive('pos_temperature', pos_temperature)
         self.neg_temperature = check_positive('neg_temperature', neg_temperature)
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        if batch is None:
-            raise ValueError("BSL needs 'batch', whose users say which positives belong together: "
-                             "call criterion(pos, neg, batch)")
-        return bsl(pos, neg, batch.user, self.pos_temperature, self.neg_temperature,
-                   self.reduction)
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return bsl(pos, neg, batch.user, self.pos_temperature, self.neg_temperature, 'none')
 
     def extra_repr(self) -> str:
         return f'pos_temperature={self.pos_temperature}, neg_temperature={self.neg_temperature}'

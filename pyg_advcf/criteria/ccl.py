@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_advcf._checks import check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
-from pyg_advcf.interactions import Batch
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 
@@ -52,6 +53,9 @@ class CCL(Criterion):
         >>> CCL(weight=2., margin=0.5)(torch.tensor([0.9]), torch.tensor([[0.6, -1.]]))
         tensor(0.2000)
     """
+    def default_similarity(self) -> Similarity:
+        return Cosine(1.)
+
     def __init__(self, weight: float = 1.0, margin: float = 0.4, reduction: str = 'mean') -> None:
         super().__init__(reduction)
         self.weight = check_positive('weight', weight, zero=True)
@@ -60,8 +64,8 @@ class CCL(Criterion):
                              f"in [-1, 1]")
         self.margin = margin
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return ccl(pos, neg, self.weight, self.margin, self.reduction)
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return ccl(pos, neg, self.weight, self.margin, 'none')
 
     def extra_repr(self) -> str:
         return f'weight={self.weight}, margin={self.margin}'

@@ -1,12 +1,37 @@
 r"""The weighted classification loss of UltraGCN."""
 from typing import Optional
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_advcf._checks import check_positive
-from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
-from pyg_advcf.interactions import Batch
+from pyg_advcf.batch import Batch
+from pyg_advcf.criteria.criterion import Criterion
+
+
+def constraint_weights(user_degree: Tensor, item_degree: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The factors :math:`\beta_u, \beta_i` of UltraGCN's weights, of all users and of all items.
+
+    .. math::
+        \beta_{ui} = \beta_u \beta_i = \frac{1}{d_u} \sqrt{\frac{d_u + 1}{d_i + 1}}
+
+    A user without interactions has the factor 0.
+
+    Args:
+        user_degree: Training degree of every user, ``[n]``.
+        item_degree: Training degree of every item, ``[m]``.
+
+    Returns:
+        ``[n]``, ``[m]``, in float64.
+
+    Example:
+        >>> user, item = constraint_weights(torch.tensor([2, 1]), torch.tensor([1, 2, 0]))
+        >>> user[0] * item[1]  # (1 / 2) sqrt((2 + 1) / (2 + 1))
+        tensor(0.5000, dtype=torch.float64)
+    """
+    user, item = user_degree.double(), item_degree.double()
+    return torch.where(user > 0, (user + 1).sqrt() / user.clamp(min=1), 0.), (item + 1).rsqrt()
 
 
 class ConstrainedBCE(Criterion):
@@ -36,12 +61,13 @@ class ConstrainedBCE(Criterion):
         ValueError: If a weight is negative, there are not four, or the batch is missing.
 
     Example:
-        >>> import torch
         >>> criterion = ConstrainedBCE(torch.ones(3), torch.ones(5), (0., 1., 0., 1.), neg_weight=1)
         >>> batch = Batch(*(torch.tensor(t) for t in ([0, 2], [1, 1], [[3], [4]], [0, 1])))
         >>> criterion(torch.zeros(2), torch.zeros(2, 1), batch)  # 2 ln 2
         tensor(1.3863)
     """
+    needs_batch = 'the ids, whose degrees give the weights'
+
     def __init__(
         self,
         user_factor: Tensor,
@@ -60,26 +86,14 @@ class ConstrainedBCE(Criterion):
         self.register_buffer('user_factor', user_factor, persistent=False)
         self.register_buffer('item_factor', item_factor, persistent=False)
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        r"""Computes the loss.
-
-        Args:
-            pos: Scores of the positives, ``[B]``.
-            neg: Scores of the negatives, ``[B, N]``; :math:`-\infty` where one must not count.
-            batch: The ids behind the scores, which the weights are read by.
-        """
-        pos, neg = check_scores(pos, neg)
-        if batch is None:
-            raise ValueError("ConstrainedBCE needs 'batch', by whose ids it weighs: call "
-                             "criterion(pos, neg, batch)")
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
         base, slope, neg_base, neg_slope = self.weights
         user = self.user_factor[batch.user]
         loss = (base + slope * user * self.item_factor[batch.item]) * F.softplus(-pos)
         # Shared negatives `[N]` and a row's own `[B, N]` both broadcast against `[B, 1]`.
         neg_weight = neg_base + neg_slope * user.unsqueeze(1) * self.item_factor[batch.neg_item]
         counted = (~neg.isneginf()).sum(1).clamp(min=1)
-        loss = loss + self.neg_weight * (neg_weight * F.softplus(neg)).sum(1) / counted
-        return reduce(loss, self.reduction)
+        return loss + self.neg_weight * (neg_weight * F.softplus(neg)).sum(1) / counted
 
     def extra_repr(self) -> str:
         return f'weights={self.weights}, neg_weight={self.neg_weight}'

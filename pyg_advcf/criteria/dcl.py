@@ -4,8 +4,9 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
-from pyg_advcf.interactions import Batch
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 
@@ -41,5 +42,8 @@ class DCL(Criterion):
         >>> DCL()(torch.zeros(4), torch.zeros(4, 3))  # ln 3
         tensor(1.0986)
     """
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return dcl(pos, neg, self.reduction)
+    def default_similarity(self) -> Similarity:
+        return Cosine(0.1)
+
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return dcl(pos, neg, 'none')

@@ -3,12 +3,15 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf.batch import Batch
+from pyg_advcf.criteria.criterion import EmbeddingCriterion
 from pyg_advcf.criteria.grouping import first_occurrence
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.nn.similarity import Cosine, Similarity
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -64,7 +67,7 @@ def uniformity(x: Tensor, count: Optional[Tensor] = None, chunk_size: int = 2048
     return (sum(parts).masked_fill(alone, 1.) / pairs.masked_fill(alone, 1.)).log()
 
 
-class DirectAU(nn.Module):
+class DirectAU(EmbeddingCriterion):
     r"""Alignment and uniformity as a loss, `arXiv 2206.12811 <https://arxiv.org/abs/2206.12811>`_.
 
     .. math::
@@ -72,7 +75,7 @@ class DirectAU(nn.Module):
             + \gamma\, \tfrac{1}{2} \left(\ell(\hat Z_{U_B}) + \ell(\hat Z_{I_B})\right), \qquad
         \ell(X) = \log \frac{2}{B (B - 1)} \sum_{a < b} e^{-2 \|x_a - x_b\|^2}
 
-    on normalised embeddings. Negatives are not looked at.
+    on normalised embeddings. It does not use negatives.
 
     Args:
         gamma: :math:`\gamma \geq 0`; 0.2 to 10 are published.
@@ -98,8 +101,11 @@ class DirectAU(nn.Module):
         self.unique = unique
         self.chunk_size = check_count('chunk_size', chunk_size)
 
+    def default_similarity(self) -> Similarity:
+        return Cosine(1.)
+
     def forward(self, z: Embeddings, batch: Batch) -> Tensor:
-        u, i = F.embedding(batch.user, z.user), F.embedding(batch.item, z.item)
+        u, i = z.users(batch.user), z.items(batch.item)
         loss = alignment(u, i)
         if self.gamma == 0.:
             return loss

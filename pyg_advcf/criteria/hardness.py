@@ -8,7 +8,8 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.ops import sampled_product
 
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_advcf._checks import check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
-from pyg_advcf.interactions import Batch
 from pyg_advcf.registry import CRITERIA
 
 
@@ -42,12 +42,14 @@ class Hinge(Criterion):
         >>> Hinge(margin=1.)(torch.tensor([2.]), torch.tensor([[0., 1.5]]))  # (0 + 0.5) / 2
         tensor(0.2500)
     """
+    negatives = 'one'
+
     def __init__(self, margin: float = 1.0, reduction: str = 'mean') -> None:
         super().__init__(reduction)
         self.margin = check_positive('margin', margin)
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return hinge(pos, neg, self.margin, self.reduction)
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return hinge(pos, neg, self.margin, 'none')
 
     def extra_repr(self) -> str:
         return f'margin={self.margin}'

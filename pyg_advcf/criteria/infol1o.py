@@ -3,9 +3,10 @@ from typing import Optional
 
 from torch import Tensor
 
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
 from pyg_advcf.criteria.dcl import dcl
-from pyg_advcf.interactions import Batch
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 
@@ -40,5 +41,8 @@ class InfoL1O(Criterion):
         >>> InfoL1O()(torch.ones(4), torch.zeros(4, 3))
         tensor(-1.)
     """
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return infol1o(pos, neg, self.reduction)
+    def default_similarity(self) -> Similarity:
+        return Cosine(0.1)
+
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return infol1o(pos, neg, 'none')

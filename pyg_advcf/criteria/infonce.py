@@ -4,12 +4,14 @@ from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pyg_advcf._checks import check_count, check_positive
-from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.batch import Batch
+from pyg_advcf.criteria.criterion import REDUCTIONS, Criterion, check_scores, finite, reduce
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 
@@ -43,8 +45,11 @@ class InfoNCE(Criterion):
         >>> InfoNCE()(torch.zeros(4), torch.zeros(4, 3))  # ln 4
         tensor(1.3863)
     """
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return infonce(pos, neg, self.reduction)
+    def default_similarity(self) -> Similarity:
+        return Cosine(0.1)
+
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return infonce(pos, neg, 'none')
 
 
 Excluded = Union[Tensor, tuple[Tensor, Tensor], None]
@@ -100,8 +105,8 @@ def chunked_cross_entropy(
     return torch.cat(losses) if losses else a.new_zeros(0)
 
 
-class InBatchInfoNCE(Criterion):
-    r"""InfoNCE where the other positives of the batch are the negatives, for a loop of one's own.
+class InBatchInfoNCE(nn.Module):
+    r"""InfoNCE on embeddings, with the other positives of the batch as negatives.
 
     :math:`S = \hat{A} \hat{B}^T / \tau` is classified with the diagonal as target.
 
@@ -128,7 +133,8 @@ class InBatchInfoNCE(Criterion):
         chunk_size: int = 2048,
         reduction: str = 'mean',
     ) -> None:
-        super().__init__(reduction)
+        super().__init__()
+        self.reduction = check_name('reduction', reduction, REDUCTIONS)
         self.temperature = check_positive('temperature', temperature)
         self.symmetric = symmetric
         self.chunk_size = check_count('chunk_size', chunk_size)
@@ -174,7 +180,7 @@ class InBatchInfoNCE(Criterion):
                 f'chunk_size={self.chunk_size}')
 
 
-class FullInfoNCE(Criterion):
+class FullInfoNCE(nn.Module):
     r"""InfoNCE against the whole catalogue, in chunks: memory is ``chunk_size * num_items``.
 
     .. math::
@@ -202,7 +208,8 @@ class FullInfoNCE(Criterion):
         chunk_size: int = 256,
         reduction: str = 'mean',
     ) -> None:
-        super().__init__(reduction)
+        super().__init__()
+        self.reduction = check_name('reduction', reduction, REDUCTIONS)
         self.temperature = check_positive('temperature', temperature)
         self.chunk_size = check_count('chunk_size', chunk_size)
 
@@ -220,7 +227,7 @@ class FullInfoNCE(Criterion):
             user: ``[B]``.
             item: ``[B]``.
             masked: ``(row, item)`` pairs that must not count, for example the other training
-                items of each row's user: :class:`pyg_advcf.nn.ranking.PairMask`. A row's own
+                items of each row's user: :meth:`pyg_advcf.pairs.PairSet.of_users`. A row's own
                 positive always counts.
         """
         u = F.normalize(F.embedding(user, z.user), dim=-1) / self.temperature

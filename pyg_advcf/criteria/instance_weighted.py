@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, reduce
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.embeddings import Embeddings
 
 
 class WeightNetwork(nn.Module):
@@ -54,10 +55,10 @@ class WeightNetwork(nn.Module):
 
     def logit(self, z: Embeddings, batch: Batch) -> Tensor:
         r"""What softplus turns into weights, ``[B]``."""
-        user, item = z.user.detach(), z.item.detach()
-        u, i = F.embedding(batch.user, user), F.embedding(batch.item, item)
-        neg = batch.neg_item.view(1, -1) if batch.neg_item.dim() == 1 else batch.neg_item
-        j = F.embedding_bag(neg, item, mode='mean').expand_as(u)
+        user, item, neg = z.rows(batch)
+        neg = neg.view(1, -1) if neg.dim() == 1 else neg
+        u, i = F.embedding(user, z.user.detach()), F.embedding(item, z.item.detach())
+        j = F.embedding_bag(neg, z.item.detach(), mode='mean').expand_as(u)
         x = torch.cat([u, i, j, u * i, u * j], dim=1)
         return self.out(self.hidden(x).relu()).squeeze(1)
 
@@ -97,13 +98,14 @@ class InstanceWeighted(nn.Module):
         self.criterion = copy.deepcopy(criterion)
         self.reduction = Criterion(reduction).reduction
         self.criterion.reduction = 'none'
+        self.negatives = self.criterion.negatives
         self.network = WeightNetwork(dim)
 
     def weight(self, z: Embeddings, batch: Batch, through_mean: bool = False) -> Tensor:
         r"""The weights, averaging 1, with gradients to the network alone, ``[B]``.
 
         Args:
-            z: Embeddings that the ids index.
+            z: Embeddings that hold the rows of the batch.
             batch: The ids.
             through_mean: Whether the mean is differentiated too. Right where the objective is not
                 weighted itself, as in the upper level of bi-level training.
@@ -126,7 +128,7 @@ class InstanceWeighted(nn.Module):
             pos: Scores of the positives, ``[B]``.
             neg: Scores of the negatives, ``[B, N]``.
             batch: The ids behind the scores.
-            z: Embeddings that these ids index.
+            z: Embeddings that hold the rows of the batch.
             weight: Weights to use instead of the network's, for example detached, ``[B]``.
         """
         if weight is None:

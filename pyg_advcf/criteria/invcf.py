@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.infonce import infonce
-from pyg_advcf.interactions import Batch, Embeddings
-from pyg_advcf.ops import sampled_scores
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.nn.similarity import Cosine
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
@@ -41,7 +42,7 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
     return squared.where(positive, 1.).sqrt().where(positive, 0.)
 
 
-class InvCF(nn.Module):
+class InvCFLoss(nn.Module):
     r"""Invariant collaborative filtering: preference and popularity embeddings, held apart.
 
     .. math::
@@ -63,7 +64,7 @@ class InvCF(nn.Module):
         factors: Number :math:`F` of blocks of columns.
 
     Shapes:
-        Two :class:`~pyg_advcf.Embeddings` and a :class:`~pyg_advcf.Batch` with ids into them to a
+        Two :class:`~pyg_advcf.Embeddings` with the same rows and a :class:`~pyg_advcf.Batch` to a
         scalar.
 
     Raises:
@@ -72,7 +73,7 @@ class InvCF(nn.Module):
     Example:
         >>> z = Embeddings(torch.ones(3, 4), torch.ones(5, 4))
         >>> batch = Batch(*(torch.tensor(t) for t in ([0, 2], [1, 1], [[3], [4]], [0, 1])))
-        >>> InvCF(popularity=1., invariance=1.)(z, z, batch)  # 4 ln 2
+        >>> InvCFLoss(popularity=1., invariance=1.)(z, z, batch)  # 4 ln 2
         tensor(2.7726)
     """
     def __init__(
@@ -84,7 +85,7 @@ class InvCF(nn.Module):
         factors: int = 4,
     ) -> None:
         super().__init__()
-        self.temperature = check_positive('temperature', temperature)
+        self.similarity = Cosine(temperature)
         self.popularity = check_positive('popularity', popularity, zero=True)
         self.independence = check_positive('independence', independence, zero=True)
         self.invariance = check_positive('invariance', invariance, zero=True)
@@ -102,7 +103,7 @@ class InvCF(nn.Module):
         Args:
             z: Preference embeddings.
             p: Popularity embeddings, with the same rows.
-            batch: Ids into both.
+            batch: The pairs to learn from.
             order: The permutation :math:`\pi` of the batch's rows, ``[B]``; drawn if absent.
         """
         loss = self._contrast(z, batch)
@@ -111,31 +112,25 @@ class InvCF(nn.Module):
         if self.invariance > 0.:
             if order is None:
                 order = torch.randperm(batch.user.numel(), device=batch.user.device)
-            both = Embeddings(*(torch.cat(t, dim=1) for t in zip(p[:2], z[:2])))
+            both = z.map(lambda e, p: torch.cat([p, e], dim=1), p)
             loss = loss + self.invariance * (self._contrast(both, batch)
                                              + self._permuted(both, p.user.size(1), batch, order))
         if self.independence > 0.:
             loss = loss + self.independence * self.dependence(z, p, batch)
         return loss
 
-    def _scores(self, user: Tensor, item: Tensor, ids: Tensor, batch: Batch) -> tuple:
-        pos, neg = sampled_scores(user, item, ids, batch.item, batch.neg_item, 'cosine',
-                                  self.temperature)
-        if batch.neg_mask is not None:
-            neg = neg.masked_fill(~batch.neg_mask, float('-inf'))
-        return pos, neg
-
     def _contrast(self, z: Embeddings, batch: Batch) -> Tensor:
-        return infonce(*self._scores(z.user, z.item, batch.user, batch))
+        return infonce(*self.similarity(z, batch))
 
     def _permuted(self, both: Embeddings, width: int, batch: Batch, order: Tensor) -> Tensor:
         r"""InfoNCE where users and positives have the popularity of other rows."""
-        user, item = (
-            torch.cat([rows[:, :width][order], rows[:, width:]], dim=1) for rows in
-            (F.embedding(batch.user, both.user), F.embedding(batch.item, both.item)))
-        ids = torch.arange(order.numel(), device=order.device)
-        _, neg = self._scores(user, both.item, ids, batch)
-        pos = F.cosine_similarity(user, item, dim=-1, eps=1e-12) / self.temperature
+        user, item = (torch.cat([rows[:, :width][order], rows[:, width:]], dim=1)
+                      for rows in (both.users(batch.user), both.items(batch.item)))
+        # A table of users with a row for each row of the batch.
+        mixed = Embeddings(user, both.item, None, both.item_index)
+        rows = torch.arange(order.numel(), device=order.device)
+        _, neg = self.similarity(mixed, batch._replace(user=rows))
+        pos = F.cosine_similarity(user, item, dim=-1, eps=1e-12) / self.similarity.temperature
         return infonce(pos, neg)
 
     def dependence(self, z: Embeddings, p: Embeddings, batch: Batch) -> Tensor:
@@ -144,12 +139,13 @@ class InvCF(nn.Module):
             raise ValueError(f"'factors' is {self.factors}, but embeddings of width "
                              f"{z.user.size(1)} have at most as many blocks; lower 'factors'")
         total = []
-        for ids, ours, theirs in zip(batch[:2], z[:2], p[:2]):
-            blocks = (F.embedding(ids, t).tensor_split(self.factors, 1) for t in (ours, theirs))
+        for rows in ((z.users(batch.user), p.users(batch.user)),
+                     (z.items(batch.item), p.items(batch.item))):
+            blocks = (t.tensor_split(self.factors, 1) for t in rows)
             total += [distance_correlation(a, b) for a, b in zip(*blocks)]
         return torch.stack(total).mean()
 
     def extra_repr(self) -> str:
-        return (f'temperature={self.temperature}, popularity={self.popularity}, '
+        return (f'popularity={self.popularity}, '
                 f'independence={self.independence}, invariance={self.invariance}, '
                 f'factors={self.factors}')

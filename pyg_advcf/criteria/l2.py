@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_positive
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
 
 
 def _squares(table: Tensor, ids: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.embeddings import Embeddings, Index
 
 
 def degree_bucket(degree: Tensor) -> Tensor:
@@ -32,8 +32,8 @@ class PopularityEmbedding(nn.Module):
         >>> table = PopularityEmbedding(torch.tensor([2, 2]), torch.tensor([1, 2, 1]), dim=4)
         >>> table.user.weight.shape, table.item.weight.shape
         (torch.Size([1, 4]), torch.Size([2, 4]))
-        >>> table().item.shape
-        torch.Size([3, 4])
+        >>> table().items(torch.tensor([0, 2])).shape  # Both have degree 1.
+        torch.Size([2, 4])
     """
     def __init__(self, user_degree: Tensor, item_degree: Tensor, dim: int = 64) -> None:
         super().__init__()
@@ -49,12 +49,15 @@ class PopularityEmbedding(nn.Module):
         nn.init.xavier_normal_(self.user.weight)
         nn.init.xavier_normal_(self.item.weight)
 
-    def buckets(self, batch: Batch) -> Batch:
-        r"""The batch with rows of the tables in place of ids."""
-        return batch._replace(user=self.user_bucket[batch.user], item=self.item_bucket[batch.item],
-                              neg_item=self.item_bucket[batch.neg_item])
-
     def forward(self) -> Embeddings:
-        r"""A row for every user and every item."""
-        return Embeddings(F.embedding(self.user_bucket, self.user.weight),
-                          F.embedding(self.item_bucket, self.item.weight))
+        r"""The tables, which map every user and item to the row of its degree."""
+        return Embeddings(self.user.weight, self.item.weight, Index(self.user_bucket),
+                          Index(self.item_bucket))
+
+    def rows_like(self, x: Embeddings) -> Embeddings:
+        r"""A row for each row of ``x``: for all users and items, or for those that ``x`` holds."""
+        p = self()
+        tables = [F.embedding(index.position if of is None else index.position[of.ids], table)
+                  for table, index, of in ((p.user, p.user_index, x.user_index),
+                                           (p.item, p.item_index, x.item_index))]
+        return x.with_tables(*tables)

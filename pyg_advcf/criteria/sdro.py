@@ -3,32 +3,37 @@ from typing import Optional
 
 import torch
 from torch import Tensor
-from torch_geometric.data import HeteroData
+from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_ids, check_positive
-from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
+from pyg_advcf.batch import Batch
+from pyg_advcf.criteria.criterion import Criterion
 from pyg_advcf.criteria.infonce import infonce
-from pyg_advcf.interactions import EDGE_TYPE, Batch, degrees
+from pyg_advcf.nn.similarity import Cosine, Similarity
+from pyg_advcf.ops.spmm import compressed
 from pyg_advcf.registry import CRITERIA
 
 _POPULAR = 0.2
 _BOUNDS = (0.6, 0.8)
 
 
-def popularity_groups(data: HeteroData) -> Tensor:
+def popularity_groups(graph: EdgeIndex) -> Tensor:
     r"""Groups of users by their taste: 0 niche, 1 diverse, 2 blockbuster; ``[num_users]``.
 
     The share of a user's training items that are among the fifth of the catalogue with the highest
     training degrees is below 0.6 for niche, below 0.8 for diverse users. Ties go to the lower id.
 
+    Args:
+        graph: As :func:`pyg_advcf.interaction_graph` returns it.
+
     Example:
-        >>> from pyg_advcf import interaction_data
+        >>> from pyg_advcf import as_graph
         >>> edges = [(u, i) for u in range(4) for i in range(5) if i == 0 or u == 3]
-        >>> popularity_groups(interaction_data(torch.tensor(edges).t().contiguous(), 4, 5))
+        >>> popularity_groups(as_graph(torch.tensor(edges).t(), 4, 5))
         tensor([2, 2, 2, 0])
     """
-    user, item = data[EDGE_TYPE].edge_index.long()
-    user_degree, item_degree = degrees(data)
+    user, item = graph.as_tensor().long()
+    user_degree, item_degree = (compressed(graph, side)[0].diff().long() for side in (False, True))
     order = torch.sort(item_degree, descending=True, stable=True)[1]
     popular = torch.zeros_like(item_degree)
     popular[order[:max(1, round(_POPULAR * item_degree.numel()))]] = 1
@@ -93,6 +98,12 @@ class SDRO(Criterion):
         >>> criterion.weight  # The second user's loss is ln 2.
         tensor([0.3348, 0.6652])
     """
+    needs_batch = 'the users, each of whom is in a group'
+    single_pass = True
+
+    def default_similarity(self) -> Similarity:
+        return Cosine(0.1)
+
     def __init__(
         self,
         group: Tensor,
@@ -107,7 +118,7 @@ class SDRO(Criterion):
             raise ValueError(f"'rate' is {rate!r}, but needs to be in [0, 1]")
         if group.dim() != 1 or group.numel() == 0:
             raise ValueError(f"'group' has shape {list(group.shape)}, but needs to be [num_users]: "
-                             f"use popularity_groups(data)")
+                             f"use popularity_groups(graph)")
         size = int(group.max()) + 1
         check_ids('group', group, size)
         empty = (torch.bincount(group, minlength=size) == 0).nonzero().view(-1).tolist()
@@ -134,15 +145,12 @@ class SDRO(Criterion):
         self.log_weight.copy_(
             torch.log_softmax(self.log_weight + self.step * self.running, dim=0))
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        if batch is None:
-            raise ValueError("SDRO needs 'batch', whose users are in groups: call "
-                             "criterion(pos, neg, batch)")
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
         group = self.group[batch.user]
-        loss = infonce(*check_scores(pos, neg), 'none')
+        loss = infonce(pos, neg, 'none')
         if self.training:
             self._record(loss, group)
-        return reduce(sdro(loss, group, self.weight), self.reduction)
+        return sdro(loss, group, self.weight)
 
     def extra_repr(self) -> str:
         return f'groups={self.running.numel()}, step={self.step}, rate={self.rate}'

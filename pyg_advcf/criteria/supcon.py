@@ -4,9 +4,10 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
 from pyg_advcf.criteria.grouping import first_occurrence, group_logsumexp
-from pyg_advcf.interactions import Batch
+from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
 
@@ -67,8 +68,10 @@ class SupCon(Criterion):
         >>> SupCon()(torch.zeros(2), torch.zeros(2, 1), batch)  # ln 4
         tensor(1.3863)
     """
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        if batch is None:
-            raise ValueError("SupCon needs 'batch', whose users say which positives belong "
-                             "together: call criterion(pos, neg, batch)")
-        return supcon(pos, neg, batch.user, batch.neg_item.dim() == 1, self.reduction)
+    needs_batch = 'the users, whose rows are positives of one anchor'
+
+    def default_similarity(self) -> Similarity:
+        return Cosine(0.1)
+
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return supcon(pos, neg, batch.user, batch.neg_item.dim() == 1, 'none')

@@ -44,7 +44,8 @@ class TrajectoryPenalty(nn.Module):
         num_interactions: Number of training interactions.
         weight: :math:`\lambda \geq 0`; 0.1 to 1 were best in the paper.
         lag: :math:`E \geq 1` epochs.
-        start: Epochs without penalty, 200 in the paper; recording begins ``lag`` epochs earlier.
+        warmup_epochs: Epochs without penalty, 200 in the paper; recording begins ``lag`` epochs
+            earlier.
         dtype: ``'float32'`` or ``'float16'``, in which scores are kept.
 
     Shapes:
@@ -55,7 +56,7 @@ class TrajectoryPenalty(nn.Module):
         MemoryError: If the scores need more memory than there is.
 
     Example:
-        >>> penalty = TrajectoryPenalty(num_interactions=5, weight=1., lag=1, start=1)
+        >>> penalty = TrajectoryPenalty(num_interactions=5, weight=1., lag=1, warmup_epochs=1)
         >>> ids = torch.tensor([4, 2])
         >>> penalty(torch.tensor([1., 2.]), ids, epoch=0)  # Records.
         tensor(0.)
@@ -67,14 +68,14 @@ class TrajectoryPenalty(nn.Module):
         num_interactions: int,
         weight: float = 0.1,
         lag: int = 3,
-        start: int = 200,
+        warmup_epochs: int = 200,
         dtype: str = 'float32',
     ) -> None:
         super().__init__()
         check_count('num_interactions', num_interactions)
         self.weight = check_positive('weight', weight, zero=True)
         self.lag = check_count('lag', lag)
-        self.start = check_count('start', start, minimum=0)
+        self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
         kind = _DTYPES[check_name('dtype', dtype, _DTYPES)]
         # When a slot was written is told apart by turns of the ring, which 16 bits can count.
         needed = lag * num_interactions * (kind.itemsize + torch.int16.itemsize)
@@ -95,7 +96,7 @@ class TrajectoryPenalty(nn.Module):
 
     def records(self, epoch: int) -> bool:
         r"""Whether scores of the 0-based ``epoch`` are kept."""
-        return epoch >= self.start - self.lag
+        return epoch >= self.warmup_epochs - self.lag
 
     def forward(self, pos: Tensor, id: Tensor, epoch: int) -> Tensor:
         r"""Compares with the scores of ``lag`` epochs ago, then (in training) overwrites them.
@@ -116,7 +117,7 @@ class TrajectoryPenalty(nn.Module):
         slot, turn = epoch % self.lag, epoch // self.lag % _TURNS
         scores, turns = self.score[slot], self.turn[slot]
         penalty = pos.new_zeros(())
-        if epoch >= self.start:
+        if epoch >= self.warmup_epochs:
             # Of the slot's last turn, that is `lag` epochs ago, and not of an earlier one.
             last = (turn - 1) % _TURNS if epoch >= self.lag else _NEVER - 1
             known = turns.index_select(0, id) == last
@@ -133,4 +134,4 @@ class TrajectoryPenalty(nn.Module):
         self.turn.fill_(_NEVER)
 
     def extra_repr(self) -> str:
-        return f'weight={self.weight}, lag={self.lag}, start={self.start}'
+        return f'weight={self.weight}, lag={self.lag}, warmup_epochs={self.warmup_epochs}'

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.grouping import first_occurrence
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
 from pyg_advcf.ops.normalize import normalize
 
@@ -29,12 +30,14 @@ class ViewInfoNCE(nn.Module):
             all nodes of that side.
         chunk_size: Rows scored at once, so that memory is ``chunk_size`` times the negatives; see
             :func:`~pyg_advcf.ops.cross_entropy.product_cross_entropy` for the default.
+        item_weight: Weight of :math:`L_I` beside :math:`L_U`.
 
     Shapes:
         Two :class:`~pyg_advcf.Embeddings` and a :class:`~pyg_advcf.Batch` to a scalar.
 
     Raises:
-        ValueError: If ``temperature`` is not above 0, ``scope`` unknown or ``chunk_size`` below 1.
+        ValueError: If ``temperature`` is not above 0, ``scope`` unknown, ``chunk_size``
+            below 1 or ``item_weight`` negative.
 
     Example:
         >>> z = Embeddings(torch.ones(3, 2), torch.ones(4, 2))
@@ -47,8 +50,10 @@ class ViewInfoNCE(nn.Module):
         temperature: float = 0.2,
         scope: str = 'batch',
         chunk_size: Optional[int] = None,
+        item_weight: float = 1.,
     ) -> None:
         super().__init__()
+        self.item_weight = check_positive('item_weight', item_weight, zero=True)
         self.temperature = check_positive('temperature', temperature)
         self.scope = check_name('scope', scope, ('batch', 'all'))
         self.chunk_size = None if chunk_size is None else check_count('chunk_size', chunk_size)
@@ -58,14 +63,24 @@ class ViewInfoNCE(nn.Module):
 
         Args:
             z: The anchors' view.
-            other: The view that positives and negatives come from.
+            other: The view that positives and negatives come from, with the same rows.
             batch: Its users and positive items are contrasted.
+
+        Raises:
+            ValueError: If the views hold different rows, or not all of them with ``scope='all'``.
         """
-        return (self.side(z.user, other.user, batch.user)
-                + self.side(z.item, other.item, batch.item))
+        if z.user_index is not other.user_index or z.item_index is not other.item_index:
+            raise ValueError("'z' and 'other' hold different rows; encode both for the same batch, "
+                             "by one encoder: encode = backbone.encoder(batch)")
+        if self.scope == 'all' and not z.is_complete:
+            raise ValueError("scope='all' needs the embeddings of all nodes, but 'z' holds the "
+                             "rows of a batch; compute them without a batch: backbone()")
+        users = self.side(z.user, other.user, z.user_rows(batch.user))
+        items = self.side(z.item, other.item, z.item_rows(batch.item))
+        return users + (items if self.item_weight == 1. else self.item_weight * items)
 
     def side(self, z: Tensor, other: Tensor, ids: Tensor) -> Tensor:
-        r"""The loss of one side, for the nodes ``ids``, which may repeat."""
+        r"""The loss of one side, for the rows ``ids`` of both tables, which may repeat."""
         if ids.numel() == 0:
             return z.new_zeros(())
         if z.dtype in (torch.float16, torch.bfloat16):

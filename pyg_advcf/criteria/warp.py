@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
-from pyg_advcf.interactions import Batch
 from pyg_advcf.registry import CRITERIA
 
 
@@ -72,8 +72,8 @@ class WARP(Criterion):
         self.num_items = check_count('num_items', num_items)
         self.margin = check_positive('margin', margin)
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Optional[Batch] = None) -> Tensor:
-        return warp(pos, neg, self.num_items, self.margin, self.reduction)
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        return warp(pos, neg, self.num_items, self.margin, 'none')
 
     def extra_repr(self) -> str:
         return f'num_items={self.num_items}, margin={self.margin}'

@@ -1,12 +1,14 @@
 r"""XIR: resampled in-batch negatives and a cache of those that were drawn before."""
+from typing import Any, Optional
+
 import torch
 from torch import Tensor
 
 from pyg_advcf._checks import check_count
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.bir import resample
-from pyg_advcf.criteria.criterion import Criterion, check_scores
+from pyg_advcf.criteria.criterion import Criterion
 from pyg_advcf.criteria.infonce import infonce
-from pyg_advcf.interactions import Batch
 
 
 class XIR(Criterion):
@@ -46,6 +48,10 @@ class XIR(Criterion):
         >>> criterion(torch.zeros(2), torch.zeros(2, 2 + 3), batch)  # One draw from each: ln 2
         tensor(0.6931)
     """
+    needs_batch = 'the negative items, whose popularity is divided out'
+    negatives = 'none'
+    single_pass = True
+
     def __init__(
         self,
         popularity: Tensor,
@@ -66,6 +72,10 @@ class XIR(Criterion):
         r"""Ids of the batch's items and of the cache, ``[B + cache_size]``."""
         return torch.cat([batch.item, self.cache])
 
+    def on_epoch_start(self, epoch: int, recommender: Any) -> None:
+        r"""Counts anew in every epoch."""
+        self.forget()
+
     def forget(self) -> None:
         r"""Sets the counts of draws back to 0; the cache stays."""
         self.drawn.zero_()
@@ -79,8 +89,7 @@ class XIR(Criterion):
         cache = torch.multinomial(weight + empty, self.cache.numel(), replacement=True)
         self.cache.copy_(torch.where(empty, self.cache, cache))
 
-    def forward(self, pos: Tensor, neg: Tensor, batch: Batch) -> Tensor:
-        pos, neg = check_scores(pos, neg)
+    def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
         size = pos.numel()
         if neg.size(1) != size + self.cache.numel() or batch.neg_item.shape != neg.shape[1:]:
             raise ValueError(f"'neg' has shape {list(neg.shape)}, but needs to score the "
@@ -92,7 +101,7 @@ class XIR(Criterion):
             part = neg[:, start:stop]
             index = resample(part, log_q[start:stop], num_draws)
             scores = part.gather(1, index)
-            losses.append(infonce(pos, scores, self.reduction))
+            losses.append(infonce(pos, scores, 'none'))
             items.append(batch.neg_item[start:stop][index].view(-1))
             counted.append(~scores.isneginf().view(-1))
         if self.training:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData, InMemoryDataset, download_url
 
+from pyg_advcf.files import load_safely, save_atomically
 from pyg_advcf.interactions import interaction_data
-from pyg_advcf.training.checkpoint import load_safely, save_atomically
 
 MIRROR = 'PYG_ADVCF_MIRROR'
 

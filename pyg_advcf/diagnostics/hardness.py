@@ -48,8 +48,8 @@ def hardness_report(
     r"""Draws uniform negatives for every training interaction and reads off their hardness.
 
     Args:
-        method: A method whose criterion has ``delta(batch, x)``, as
-            :class:`~pyg_advcf.methods.AdvInfoNCE`.
+        method: A method whose criterion has ``log_hardness(batch, x)``, as
+            :func:`~pyg_advcf.methods.advinfonce`.
         data: Interactions.
         false_negatives: ``[users, items]``, ``True`` where an item not in training is liked after
             all (``data.relevant`` of :class:`~pyg_advcf.datasets.SyntheticExposure`).
@@ -65,11 +65,11 @@ def hardness_report(
         >>> from pyg_advcf import MF, methods
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
-        >>> method = methods.AdvInfoNCE(MF(data, dim=8), data, hardness='uniform')
+        >>> method = methods.advinfonce(MF(data, dim=8), hardness='uniform')
         >>> hardness_report(method, data, data.relevant, bins=3).hardness
         tensor([1., 1., 1.], dtype=torch.float64)
     """
-    if not hasattr(method.criterion, 'delta'):
+    if not hasattr(method.criterion, 'log_hardness'):
         raise ValueError(f"{method.__class__.__name__} learns no hardness")
     check_count('bins', bins)
     num_users, num_items = num_nodes(data)
@@ -85,7 +85,7 @@ def hardness_report(
     kl = torch.zeros(2, dtype=torch.float64, device=order.device)
     looser = torch.zeros(4, dtype=torch.float64, device=order.device)
     for batch in loader:
-        delta = method.criterion.delta(batch, method.backbone.x).double()
+        delta = method.criterion.log_hardness(batch, method.backbone.x).double()
         weight, index = delta.exp().view(-1), bin_of[batch.neg_item].view(-1)
         values = (torch.ones_like(weight), weight, weight.square(),
                   popularity[batch.neg_item].view(-1).double())

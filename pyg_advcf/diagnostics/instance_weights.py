@@ -7,14 +7,15 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count
+from pyg_advcf._modes import evaluation_mode
 from pyg_advcf.interactions import EDGE_TYPE, degrees
 from pyg_advcf.loader import InteractionLoader
-from pyg_advcf.methods.recommender import BilevelRecommender
+from pyg_advcf.methods import ACCF
 
 
 @torch.no_grad()
 def weight_report(
-    method: BilevelRecommender,
+    method: ACCF,
     data: HeteroData,
     size: int = 8192,
     bins: int = 4,
@@ -43,19 +44,18 @@ def weight_report(
         >>> from pyg_advcf import MF, methods
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
-        >>> method = methods.ACCF(MF(data, dim=8), data, weighting='joint')
+        >>> method = methods.ACCF(MF(data, dim=8), weighting='joint')
         >>> len(weight_report(method, data)['by_loss'])
         4
     """
-    if not isinstance(method, BilevelRecommender) or not hasattr(method.criterion, 'network'):
+    if not hasattr(method.criterion, 'network'):
         raise ValueError(f"{method.__class__.__name__} learns no weights")
     check_count('bins', bins)
     batch = next(iter(InteractionLoader(data, check_count('size', size), seed=seed)))
-    training = method.training
-    views = method.eval().views(batch)
-    weight = method.weights(views).double()
-    loss = method.instance_losses(views).double()
-    method.train(training)
+    with evaluation_mode(method):
+        found = method.perturb(batch)
+        weight = method.weights(found).double()
+        loss = method.instance_losses(found).double()
     popularity = degrees(data)[1][batch.item].double()
 
     def grouped(by: Tensor) -> list[float]:

@@ -1,18 +1,21 @@
 r"""Loss landscapes around trained embeddings, and how sharp the minimum is."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from pyg_advcf._checks import check_count, check_positive
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.transforms.perturb import ProjectedGradient
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass
@@ -28,13 +31,13 @@ class Landscape:
 
 
 def _losses(method: Recommender, batch: Batch, x: Embeddings) -> Tensor:
-    return method.criterion(*method.similarity(method.backbone(x=x), batch), batch)
+    return method.ranking_loss(method.backbone(x=x), batch)
 
 
 def _direction(x: Embeddings, generator: torch.Generator) -> Embeddings:
     r"""A random direction whose rows are as long as the rows of the tables."""
     rows = []
-    for table in x[:2]:
+    for table in x:
         noise = torch.randn(table.shape, generator=generator).to(table)
         rows.append(noise * (table.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)))
     return Embeddings(*rows)
@@ -81,7 +84,7 @@ def loss_landscape(
     points = torch.cartesian_prod(*[offset] * directions).view(-1, directions)
     losses = [float(_losses(method, batch, Embeddings(*(
         table + sum(float(t) * axis[side] for t, axis in zip(point, axes))
-        for side, table in enumerate(x[:2])))))
+        for side, table in enumerate(x)))))
         for point in tqdm(points, desc='landscape', disable=not progress, leave=False)]
     return Landscape(offset, torch.tensor(losses).view([steps] * directions))
 
@@ -108,16 +111,16 @@ def sharpness(
         ValueError: If ``rho`` is negative, ``steps`` below 1 or ``norm`` unknown.
     """
     check_positive('rho', rho, zero=True)
-    x = Embeddings(*(t.detach() for t in method.backbone.x[:2]))
+    x = method.backbone.x.detach()
     ascent = ProjectedGradient(rho, norm, steps)
     delta = ascent.delta(x, lambda y: _losses(method, batch, y))
     with torch.no_grad():
-        worst = _losses(method, batch, Embeddings(*(t + d for t, d in zip(x[:2], delta))))
+        worst = _losses(method, batch, x.map(torch.add, delta))
         return max(float(worst - _losses(method, batch, x)), 0.)
 
 
 def plot_landscape(landscapes: dict[str, Landscape], path: Union[str, Path, None] = None,
-                   ax: Optional[plt.Axes] = None) -> plt.Axes:
+                   ax: Optional['Axes'] = None) -> 'Axes':
     r"""Draws the rise of the loss over the centre: lines, or the plane's mean over all angles.
 
     Args:
@@ -127,6 +130,7 @@ def plot_landscape(landscapes: dict[str, Landscape], path: Union[str, Path, None
     """
     if not landscapes:
         raise ValueError("'landscapes' is empty: there is nothing to draw")
+    import matplotlib.pyplot as plt
     own = ax is None
     if own:
         _, ax = plt.subplots(figsize=(4.6, 3.4), layout='constrained')

@@ -6,7 +6,8 @@ import torch
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_name
-from pyg_advcf.interactions import EDGE_TYPE, Batch, held_out, num_nodes, validate
+from pyg_advcf.batch import Batch
+from pyg_advcf.interactions import EDGE_TYPE, held_out, num_nodes, validate
 from pyg_advcf.loader.negative_sampler import NEGATIVES, NegativeSampler
 
 
@@ -62,7 +63,7 @@ class InteractionLoader:
         self.sampler = check_name('sampler', sampler, ('interaction', 'user'))
         self.negatives = check_name('negatives', negatives, (*NEGATIVES, 'in_batch'))
         self.drop_last = sampler == 'user' if drop_last is None else drop_last
-        self.split = split
+        self.split, self.seed = split, seed
         edge_index = (data[EDGE_TYPE].edge_index if split is None else held_out(data, split)).long()
         self.user, self.item = edge_index.contiguous()
         self.num_users, self.num_items = num_nodes(data)
@@ -98,10 +99,7 @@ class InteractionLoader:
         user, item = self.user[index], self.item[index]
         if self.negatives != 'in_batch':
             return Batch(user, item, self.negative_sampler(user, self.num_neg), index)
-        rows = user.unsqueeze(1).expand(-1, item.numel())
-        known = self.negative_sampler.contains(rows.contiguous(),
-                                               item.expand(rows.shape).contiguous())
-        return Batch(user, item, item, index, ~known)
+        return Batch(user, item, item, index, ~self.negative_sampler.known.among(user, item))
 
     def state_dict(self) -> dict[str, Any]:
         r"""The state of the generator: a resumed run draws on where it stopped."""

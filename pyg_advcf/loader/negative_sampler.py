@@ -7,6 +7,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_name
 from pyg_advcf.interactions import degrees, known_pairs, num_nodes
+from pyg_advcf.pairs import PairSet
 
 NEGATIVES = ('uniform', 'popularity')
 _FILTER_BITS = 24
@@ -57,9 +58,9 @@ class NegativeSampler:
         self.upper = weight.cumsum(0)  # Cumulative weight including the item.
         self.total = int(self.upper[-1])
 
-        self.keys = torch.unique(pairs[0] * self.num_items + pairs[1])
-        user, item = self.keys // self.num_items, self.keys % self.num_items
-        count = torch.bincount(user, minlength=self.num_users)
+        self.known = PairSet.of(pairs, self.num_users, self.num_items)
+        user, item = self.known.keys // self.num_items, self.known.item
+        count = self.known.count
         start = count.cumsum(0) - count
         # Mass of the user's items before this one, and the free mass below it.
         own = weight[item].cumsum(0)
@@ -82,10 +83,10 @@ class NegativeSampler:
         # One bit of every key's hash: most draws are settled without a search. A byte a bit.
         self.filter = None
         if device.type == 'cpu':
-            bits = min(_FILTER_BITS, max(10, (16 * self.keys.numel()).bit_length()))
+            bits = min(_FILTER_BITS, max(10, (16 * len(self.known)).bit_length()))
             self.filter_mask = 2**bits - 1
             self.filter = torch.zeros(2**bits, dtype=torch.bool)
-            self.filter[self.keys & self.filter_mask] = True
+            self.filter[self.known.keys & self.filter_mask] = True
 
     def _rand_below(self, high: Tensor) -> Tensor:
         r = torch.rand(high.shape, dtype=torch.float64, device=self.device,
@@ -94,12 +95,6 @@ class NegativeSampler:
 
     def _item_of(self, mass: Tensor) -> Tensor:
         return mass if self.uniform else torch.searchsorted(self.upper, mass, right=True)
-
-    def contains(self, user: Tensor, item: Tensor) -> Tensor:
-        r"""Whether the pairs are training interactions."""
-        key = user * self.num_items + item
-        place = torch.searchsorted(self.keys, key).clamp_(max=self.keys.numel() - 1)
-        return self.keys[place] == key
 
     def complement(self, user: Tensor) -> Tensor:
         r"""One draw from the complement of each user's items, in the shape of ``user``."""
@@ -120,6 +115,6 @@ class NegativeSampler:
         suspect = self.filter[(row + item) & self.filter_mask].view(-1).nonzero().view(-1)
         owner = user[suspect // num_neg]
         flat = item.view(-1)
-        hit = suspect[self.contains(owner, flat[suspect])]
+        hit = suspect[self.known.contains(owner, flat[suspect])]
         flat[hit] = self.complement(user[hit // num_neg])
         return item

@@ -1,41 +1,24 @@
 r"""ACCF: adversarial contrastive views and learned instance weights."""
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import HeteroData
 
 from pyg_advcf import criteria
 from pyg_advcf._checks import check_count, check_name, check_positive
-from pyg_advcf.interactions import Batch, Embeddings
-from pyg_advcf.methods.apr import Shift, shifted
-from pyg_advcf.methods.recommender import BilevelRecommender
-from pyg_advcf.methods.simgcl import check_layers
-from pyg_advcf.nn import Backbone, Dot
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.methods.perturbed import Perturbed, perturbed
+from pyg_advcf.methods.recommender import Recommender
+from pyg_advcf.nn import Backbone
 from pyg_advcf.registry import METHODS
 from pyg_advcf.transforms import FastGradient, Perturbation
 
 WEIGHTINGS = ('none', 'joint', 'bilevel')
 
 
-class Views(NamedTuple):
-    r"""What both levels of a step share.
-
-    Attributes:
-        shift: Embeddings of the clean and of the perturbed tables.
-        batch: The training batch, with ids into the tables.
-    """
-    shift: Shift
-    batch: Batch
-
-    @property
-    def delta(self) -> Optional[Embeddings]:
-        r"""The perturbation."""
-        return self.shift.delta
-
-
 @METHODS.register('accf')
-class ACCF(BilevelRecommender):
+class ACCF(Recommender):
     r"""Adversarial contrastive collaborative filtering with learned instance weights.
 
     Wu et al., Knowledge-Based Systems 2026.
@@ -60,7 +43,6 @@ class ACCF(BilevelRecommender):
 
     Args:
         backbone: Computes the embeddings.
-        data: Interactions (every method takes them; this one reads nothing from them).
         adversarial_weight: Weight :math:`\lambda_{adv} \geq 0` of the ranking loss of the perturbed
             view.
         contrast_weight: Weight :math:`\lambda_{cl} \geq 0` of the contrast.
@@ -80,21 +62,17 @@ class ACCF(BilevelRecommender):
         ValueError: If an argument is out of range or unknown, or if the backbone has no such layer.
 
     Example:
-        >>> from pyg_advcf import InteractionLoader, LightGCN, Step, fit
+        >>> from pyg_advcf import InteractionLoader, LightGCN, fit
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
-        >>> method = ACCF(LightGCN(data, dim=8, skip_input=True), data)
-        >>> history = fit(Step(method), InteractionLoader(data), epochs=2, progress=False)
+        >>> method = ACCF(LightGCN(data, dim=8, skip_input=True))
+        >>> history = fit(method, InteractionLoader(data), epochs=2, progress=False)
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
-    pairwise = True
-    skip_input = True
-
     def __init__(
         self,
         backbone: Backbone,
-        data: HeteroData,
         adversarial_weight: float = 0.1,
         contrast_weight: float = 0.05,
         temperature: float = 0.2,
@@ -110,7 +88,8 @@ class ACCF(BilevelRecommender):
         criterion = criteria.BPR()
         if weighting != 'none':
             criterion = criteria.InstanceWeighted(criterion, backbone.dim)
-        super().__init__(backbone, Dot(), criterion, l2, l2_negatives=True)
+        super().__init__(backbone, criterion, l2=l2,
+                         requires=['layers'] if layer is not None else ())
         self.adversarial_weight = check_positive('adversarial_weight', adversarial_weight,
                                                  zero=True)
         self.contrast_weight = check_positive('contrast_weight', contrast_weight, zero=True)
@@ -118,108 +97,127 @@ class ACCF(BilevelRecommender):
         self.perturbation = FastGradient(epsilon, norm) if perturbation is None else perturbation
         self.layer = layer
         if layer is not None:
-            check_layers(backbone)
             if check_count('layer', layer, minimum=0) > backbone.num_layers:
                 raise ValueError(f"'layer' is {layer}, but the backbone has {backbone.num_layers}")
         # The shortcut of `hypergradient` moves the tables and nothing else.
-        tables = {id(t) for t in backbone.x[:2]}
+        tables = {id(t) for t in backbone.x}
         self._only_tables = all(id(p) in tables for p in backbone.parameters())
 
-    def upper_parameters(self) -> list[nn.Parameter]:
+    def outer_parameters(self) -> list[nn.Parameter]:
         return list(self.criterion.network.parameters()) if self.weighting == 'bilevel' else []
 
-    def _each(self, z: Embeddings, batch: Batch) -> Tensor:
-        r"""The plain loss of every row, ``[B]``."""
+    def row_losses(self, z: Embeddings, batch: Batch) -> Tensor:
+        r"""The ranking loss of every row without weights, ``[B]``."""
         return criteria.functional.bpr(*self.similarity(z, batch), 'none')
 
-    def views(self, batch: Batch, outer: Optional[Batch] = None,
-              delta: Optional[Embeddings] = None) -> Views:
+    def ranking_loss(self, z: Embeddings, batch: Batch) -> Tensor:
+        losses = self.row_losses(z, batch)
+        return (losses if self.weighting == 'none'
+                else self.criterion.weight(z, batch).detach() * losses).mean()
+
+    def perturb(self, batch: Batch, outer_batch: Optional[Batch] = None,
+                perturbation: Optional[Embeddings] = None) -> Perturbed:
+        r"""The clean and the perturbed embeddings, which both levels need.
+
+        Args:
+            batch: A training batch.
+            outer_batch: A batch of held-out pairs, encoded in the same pass.
+            perturbation: The perturbation, if it is known; found by default.
+        """
         fixed: list[Tensor] = []
 
-        def objective(z: Embeddings, local: Batch) -> Tensor:
+        def objective(z: Embeddings) -> Tensor:
+            losses = self.row_losses(z, batch)
             if self.weighting == 'none':
-                return self._each(z, local).mean()
+                return losses.mean()
             if not fixed:  # The weights at the clean point, where the search begins.
-                fixed.append(self.criterion.weight(z, local).detach())
-            return (fixed[0] * self._each(z, local)).mean()
+                fixed.append(self.criterion.weight(z, batch).detach())
+            return (fixed[0] * losses).mean()
 
-        needed = self.adversarial_weight > 0 or self.contrast_weight > 0
-        f = None
-        if self.layer is not None:
-            def f(x: Embeddings) -> Embeddings:
-                return self.backbone(x=x, return_layers=True)
-        elif self.contrast.scope == 'all' and self.contrast_weight > 0:
-            def f(x: Embeddings) -> Embeddings:
-                return self.backbone(x=x)
-        return Views(shifted(self.backbone, batch, objective,
-                             self.perturbation if needed else None, f, delta, outer), batch)
+        contrasts = self.contrast_weight > 0
+        needed = self.adversarial_weight > 0 or contrasts
+        whole = self.layer is not None or (contrasts and self.contrast.scope == 'all')
+        kwargs = {} if self.layer is None else {'return_layers': True}
+        return perturbed(self.backbone, objective, self.perturbation if needed else None, batch,
+                         outer_batch, perturbation, whole, **kwargs)
 
-    def weights(self, views: Views) -> Tensor:
+    def weights(self, found: Perturbed) -> Tensor:
+        r"""The weights :math:`w_k`, with gradients to their network alone, ``[B]``."""
         if self.weighting == 'none':
-            return torch.ones_like(views.shift.batch.user, dtype=views.shift.z.user.dtype)
-        return self.criterion.weight(views.shift.z, views.shift.batch,
+            return torch.ones_like(found.batch.user, dtype=found.z.user.dtype)
+        return self.criterion.weight(found.z, found.batch,
                                      through_mean=self.weighting == 'bilevel')
 
-    def _instance_losses(self, z: Embeddings, moved: Optional[Embeddings], batch: Batch) -> Tensor:
-        losses = self._each(z, batch)
+    def _instance_losses(self, z: Embeddings, z_adv: Optional[Embeddings],
+                         batch: Batch) -> Tensor:
+        losses = self.row_losses(z, batch)
         if self.adversarial_weight > 0:
-            losses = losses + self.adversarial_weight * self._each(moved, batch)
+            losses = losses + self.adversarial_weight * self.row_losses(z_adv, batch)
         return losses
 
-    def instance_losses(self, views: Views) -> Tensor:
-        return self._instance_losses(views.shift.z, views.shift.moved, views.shift.batch)
+    def instance_losses(self, found: Perturbed) -> Tensor:
+        r"""What is weighted, :math:`\ell_k`, with gradients to the tables, ``[B]``."""
+        return self._instance_losses(found.z, found.z_adv, found.batch)
 
-    def outer_weights(self, views: Views) -> tuple[Tensor, Tensor]:
-        z = views.shift.z
-        return self.criterion.network(z, views.shift.also), self._each(z, views.shift.also).detach()
+    def outer_weights(self, found: Perturbed) -> tuple[Tensor, Tensor]:
+        r"""Unnormalised weights and losses of the held-out pairs, ``[B]`` each."""
+        return (self.criterion.network(found.z, found.outer_batch),
+                self.row_losses(found.z, found.outer_batch).detach())
 
     def outer_loss(self, batch: Batch) -> Tensor:
-        return self._each(*self.backbone.for_batch(batch)).mean()
+        r"""The plain loss of a batch of held-out pairs at the present parameters."""
+        return self.row_losses(self.backbone.encode(batch), batch).mean()
 
-    def loss(self, views: Views) -> Tensor:
-        weight = self.weights(views)
+    def inner_loss(self, found: Perturbed) -> Tensor:
+        r"""What the tables minimise, with the weights as they are now."""
+        weight = self.weights(found)
         if self.weighting != 'joint':
             weight = weight.detach()
-        loss = (weight * self.instance_losses(views)).mean()
+        loss = (weight * self.instance_losses(found)).mean()
         if self.contrast_weight > 0:
-            z, moved = views.shift.z, views.shift.moved
+            z, z_adv = found.z, found.z_adv
             if self.layer is not None:
-                z, moved = (Embeddings(*v.layers[self.layer]) for v in (z, moved))
-            loss = loss + self.contrast_weight * self.contrast(z, moved, views.shift.batch)
-        return self.regularised(loss, views.batch, views.shift.z)
+                z, z_adv = z.layers[self.layer], z_adv.layers[self.layer]
+            loss = loss + self.contrast_weight * self.contrast(z, z_adv, found.batch)
+        return loss + self.penalty(found.batch, found.z)
 
-    def hypergradient(self, views: Views, batch: Batch, outer: Batch, lr: float,
-                      finite_difference: bool = False) -> tuple[Tensor, Tensor]:
-        r"""See :meth:`BilevelRecommender.hypergradient`.
+    def forward(self, batch: Batch) -> Tensor:
+        return self.inner_loss(self.perturb(batch))
+
+    def hypergradient(self, found: Perturbed, lr: float) -> Optional[tuple[Tensor, Tensor]]:
+        r"""See :func:`pyg_advcf.training.hypergradient`: a closed form, or ``None`` without one.
 
         Over a linear backbone everything but two sums over the graph and their transposes happens
         on the embeddings of the batch: :math:`\langle \nabla_\Theta \ell_k, v \rangle` is the
         derivative of :math:`\ell_k` along :math:`f(v)`.
+
+        Args:
+            found: Of a training batch together with held-out pairs.
+            lr: Learning rate of the look-ahead.
         """
-        if finite_difference or not (self.backbone.linear and self._only_tables) or (
-                views.shift.also is None):
-            return super().hypergradient(views, batch, outer, lr, finite_difference)
-        z, moved, batch, outer, x, f, _ = views.shift
+        if not (self.backbone.linear and self._only_tables) or found.outer_batch is None:
+            return None
+        z, batch, encode = found.z, found.batch, found.encode
+        x = encode.x
         with torch.enable_grad():
-            weight = self.weights(views).detach().requires_grad_()
-            used = [z, moved] if self.adversarial_weight > 0 else [z]
-            points = [Embeddings(*(t.detach().requires_grad_() for t in v[:2])) for v in used]
+            weight = self.weights(found).detach().requires_grad_()
+            used = [z, found.z_adv] if self.adversarial_weight > 0 else [z]
+            points = [v.with_tables(*(t.detach().requires_grad_() for t in v)) for v in used]
             losses = self._instance_losses(points[0], points[-1], batch)
             first = torch.autograd.grad((weight * losses).mean(),
-                                        [t for p in points for t in p[:2]], create_graph=True)
-            # The shift is held fixed, so both views move with the tables alike.
+                                        [t for p in points for t in p], create_graph=True)
+            # The perturbation is held fixed, so both views move with the tables alike.
             first = [sum(first[side::2]) for side in (0, 1)]
-            step = torch.autograd.grad(z[:2], x[:2], [g.detach() for g in first],
+            step = torch.autograd.grad(tuple(z), tuple(x), [g.detach() for g in first],
                                        retain_graph=True)
             with torch.no_grad():
-                moves = f(Embeddings(*step))
-            ahead = Embeddings(*((t - lr * m).detach().requires_grad_()
-                                 for t, m in zip(z[:2], moves[:2])))
-            value = self._each(ahead, outer).mean()
-            v = torch.autograd.grad(z[:2], x[:2], torch.autograd.grad(value, ahead[:2]),
+                moves = encode(x.with_tables(*step))
+            ahead = z.with_tables(*((t - lr * m).detach().requires_grad_()
+                                    for t, m in zip(z, moves)))
+            value = self.row_losses(ahead, found.outer_batch).mean()
+            v = torch.autograd.grad(tuple(z), tuple(x), torch.autograd.grad(value, tuple(ahead)),
                                     retain_graph=True)
             with torch.no_grad():
-                along = f(Embeddings(*v))
-            slope, = torch.autograd.grad(sum((g * d).sum() for g, d in zip(first, along[:2])),
-                                         weight)
+                along = encode(x.with_tables(*v))
+            slope, = torch.autograd.grad(sum((g * d).sum() for g, d in zip(first, along)), weight)
         return value.detach(), -lr * slope

@@ -1,12 +1,11 @@
 r"""BC loss."""
 from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from pyg_advcf import criteria
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import Batch, degrees
+from pyg_advcf.batch import Batch
 from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.nn import Backbone, Cosine
+from pyg_advcf.nn import Backbone
 from pyg_advcf.registry import METHODS
 
 
@@ -14,58 +13,58 @@ from pyg_advcf.registry import METHODS
 class BC(Recommender):
     r"""BC loss, a bias-aware angular margin, `arXiv 2210.11054 <https://arxiv.org/abs/2210.11054>`_.
 
-    In the first epochs the popularity branch alone learns; from then on it stands still and sets
-    the margins of :class:`~pyg_advcf.criteria.BC`, with which the backbone learns:
+    In the first epochs the popularity branch alone learns; from then on it is frozen and sets
+    the margins of :class:`~pyg_advcf.criteria.BCLoss`, with which the backbone learns:
 
     .. math::
-        w L_{pop} \quad \text{(epochs} < \text{warmup)}, \qquad (1 - w) L_{main} + \lambda R
+        w L_{pop} \quad \text{(warm-up)}, \qquad (1 - w) L_{main} + \lambda R
         \quad \text{afterwards}
 
-    Give ``fit`` the same ``select_from``: before, the backbone is as it was drawn.
+    In the warm-up the backbone keeps its initial weights, so :func:`~pyg_advcf.training.fit` does
+    not select an epoch of it.
 
     Args:
         backbone: Computes the embeddings.
-        data: Interactions; their degrees are the popularity.
         temperature: :math:`\tau_1 > 0`; 0.05 to 3 are published.
         branch_temperature: :math:`\tau_2 > 0` of the branch.
         weight: :math:`w` in (0, 1).
-        warmup: Epochs in which the branch learns.
+        warmup_epochs: Epochs in which the branch learns.
         l2: Weight :math:`\lambda` of the L2 term on users and positives.
 
     Raises:
         ValueError: If an argument is out of range.
 
     Example:
-        >>> from pyg_advcf import InteractionLoader, MF, Step, fit
+        >>> from pyg_advcf import InteractionLoader, MF, fit
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
-        >>> method = BC(MF(data, dim=8), data, warmup=1)
+        >>> method = BC(MF(data, dim=8), warmup_epochs=1)
         >>> loader = InteractionLoader(data, num_neg=8)
-        >>> history = fit(Step(method), loader, epochs=3, progress=False)
+        >>> history = fit(method, loader, epochs=3, progress=False)
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
     def __init__(
         self,
         backbone: Backbone,
-        data: HeteroData,
         temperature: float = 0.07,
         branch_temperature: float = 0.1,
         weight: float = 0.5,
-        warmup: int = 5,
+        warmup_epochs: int = 5,
         l2: float = 1e-5,
     ) -> None:
-        criterion = criteria.BC(*degrees(data), backbone.dim, temperature, branch_temperature)
-        super().__init__(backbone, Cosine(1.), criterion, l2)
+        criterion = criteria.BCLoss(*backbone.degrees, backbone.dim, temperature,
+                                    branch_temperature)
+        super().__init__(backbone, criterion, l2=l2)
         if not 0 < weight < 1:
             raise ValueError(f"'weight' is {weight!r}, but needs to be in (0, 1): the branch and "
                              f"the backbone both have to learn")
         self.weight = weight
-        self.warmup = check_count('warmup', warmup, minimum=0)
+        self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
         self.on_epoch_start(0)
 
     def on_epoch_start(self, epoch: int) -> None:
-        self.frozen = epoch >= self.warmup
+        self.frozen = epoch >= self.warmup_epochs
         if self.frozen:
             # Without a gradient, an optimizer leaves them alone. With one of zeros, Adam's momentum
             # would go on moving them.
@@ -75,6 +74,5 @@ class BC(Recommender):
     def forward(self, batch: Batch) -> Tensor:
         if not self.frozen:
             return self.weight * self.criterion.branch_loss(batch)
-        z, local = self.backbone.for_batch(batch)
-        pos, neg = self.similarity(z, local)
-        return self.regularised((1 - self.weight) * self.criterion(pos, neg, batch), batch, z)
+        z = self.backbone.encode(batch)
+        return (1 - self.weight) * self.ranking_loss(z, batch) + self.penalty(batch, z)

@@ -1,13 +1,11 @@
 r"""InvCF."""
-import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from pyg_advcf import criteria
-from pyg_advcf.interactions import Batch, Embeddings, degrees
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.nn import Backbone, Cosine
+from pyg_advcf.nn import Backbone, Encoder
 from pyg_advcf.registry import METHODS
 
 
@@ -17,11 +15,10 @@ class InvCF(Recommender):
 
     Next to the backbone's tables there is one of popularity, with a row for each training degree,
     which goes through the same backbone. Ranking is by the preferences alone. See
-    :class:`~pyg_advcf.criteria.InvCF`.
+    :class:`~pyg_advcf.criteria.InvCFLoss`.
 
     Args:
         backbone: Computes the embeddings.
-        data: Interactions; their degrees are the popularity.
         temperature: :math:`\tau > 0`.
         popularity: :math:`\lambda_1 \geq 0`, weight of the loss of the popularity embeddings.
         independence: :math:`\lambda_2 \geq 0`, weight of the distance correlation.
@@ -33,19 +30,18 @@ class InvCF(Recommender):
         ValueError: If an argument is out of range.
 
     Example:
-        >>> from pyg_advcf import InteractionLoader, LightGCN, Step, fit
+        >>> from pyg_advcf import InteractionLoader, LightGCN, fit
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
-        >>> method = InvCF(LightGCN(data, dim=8), data, independence=0.1)
+        >>> method = InvCF(LightGCN(data, dim=8), independence=0.1)
         >>> loader = InteractionLoader(data, num_neg=8)
-        >>> history = fit(Step(method), loader, epochs=2, progress=False)
+        >>> history = fit(method, loader, epochs=2, progress=False)
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
     def __init__(
         self,
         backbone: Backbone,
-        data: HeteroData,
         temperature: float = 0.1,
         popularity: float = 1e-5,
         independence: float = 0.,
@@ -53,25 +49,17 @@ class InvCF(Recommender):
         factors: int = 4,
         l2: float = 1e-5,
     ) -> None:
-        criterion = criteria.InvCF(temperature, popularity, independence, invariance, factors)
-        super().__init__(backbone, Cosine(temperature), criterion, l2)
-        self.popularity = criteria.PopularityEmbedding(*degrees(data), backbone.dim)
-
-    def _table(self, x: Embeddings, batch: Batch, local: Batch) -> Embeddings:
-        r"""The rows of popularity that belong to the rows ``x``."""
-        sides = []
-        for side, ours, whole, ids, places in (
-                ('user', x.user, self.backbone.x.user, batch.user, local.user),
-                ('item', x.item, self.backbone.x.item,
-                 torch.cat([batch.item, batch.neg_item.reshape(-1)]),
-                 torch.cat([local.item, local.neg_item.reshape(-1)]))):
-            bucket = getattr(self.popularity, f'{side}_bucket')
-            if ours is not whole:  # Then each of its rows is one that the batch names.
-                bucket = bucket.new_zeros(ours.size(0)).index_copy(0, places, bucket[ids])
-            sides.append(F.embedding(bucket, getattr(self.popularity, side).weight))
-        return Embeddings(*sides)
+        criterion = criteria.InvCFLoss(temperature, popularity, independence, invariance, factors)
+        super().__init__(backbone, criterion, criterion.similarity, l2)
+        self.popularity = criteria.PopularityEmbedding(*backbone.degrees, backbone.dim)
 
     def forward(self, batch: Batch) -> Tensor:
-        x, f, local = self.backbone.local(batch)
-        z, p = f(x), f(self._table(x, batch, local))
-        return self.regularised(self.criterion(z, p, local), batch, z)
+        encode = self.backbone.encoder(batch)
+        z = encode()
+        return self._loss(z, encode, batch) + self.penalty(batch, z)
+
+    def ranking_loss(self, z: Embeddings, batch: Batch) -> Tensor:
+        return self._loss(z, self.backbone.encoder(*(() if z.is_complete else (batch, ))), batch)
+
+    def _loss(self, z: Embeddings, encode: Encoder, batch: Batch) -> Tensor:
+        return self.criterion(z, encode(self.popularity.rows_like(encode.x)), batch)

@@ -2,19 +2,19 @@ r"""NCL: neighbours in the graph and in the space as positives."""
 from typing import Optional
 
 from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from pyg_advcf import criteria
 from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf._seeds import epoch_seed
-from pyg_advcf.interactions import Batch
-from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.nn import Backbone, Dot
+from pyg_advcf.batch import Batch
+from pyg_advcf.methods.recommender import UnsupportedBackbone
+from pyg_advcf.methods.views import ViewRecommender, Views
+from pyg_advcf.nn import Backbone
 from pyg_advcf.registry import METHODS
 
 
 @METHODS.register('ncl')
-class NCL(Recommender):
+class NCL(ViewRecommender):
     r"""NCL, structural and semantic neighbours, `arXiv 2202.06200
     <https://arxiv.org/abs/2202.06200>`_.
 
@@ -24,14 +24,13 @@ class NCL(Recommender):
     :math:`L^s` contrasts the embeddings of layer :math:`2k`, sums over nodes of the same side,
     with each node's own of layer 0, against all nodes of the side. :math:`L^p` is
     :class:`~pyg_advcf.criteria.PrototypeInfoNCE` on the tables, clustered anew before every epoch
-    from ``start`` on.
+    after ``warmup_epochs``.
 
     Both are means over the unique nodes of a batch. The published weights, 1e-6 to 1e-10, apply to
     sums: multiply them by the batch size.
 
     Args:
         backbone: One with layers, at least :math:`2k` of them; without the structural term any.
-        data: Interactions (every method takes them; this one reads nothing from them).
         temperature: :math:`\tau > 0` of both contrasts; 0.05 to 0.1.
         structure_weight: :math:`\lambda_s \geq 0`; by default that of a sum of 2048 times 1e-6.
         prototype_weight: :math:`\lambda_p \geq 0`; by default that of a sum of 2048 times 1e-7.
@@ -39,7 +38,7 @@ class NCL(Recommender):
         hops: :math:`k \geq 1`.
         num_clusters: Clusters of users and of items each; 2000 in the paper. By default that, or a
             tenth of the nodes of a side if these are fewer.
-        start: The first (0-based) epoch with prototypes.
+        warmup_epochs: Epochs without prototypes.
         l2: Weight of the L2 term.
         seed: Seed of k-means.
 
@@ -48,70 +47,63 @@ class NCL(Recommender):
             argument is out of range.
 
     Example:
-        >>> from pyg_advcf import InteractionLoader, LightGCN, Step, fit
+        >>> from pyg_advcf import InteractionLoader, LightGCN, fit
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
-        >>> method = NCL(LightGCN(data, dim=8), data, num_clusters=5, start=1)
-        >>> history = fit(Step(method), InteractionLoader(data), epochs=3, progress=False)
+        >>> method = NCL(LightGCN(data, dim=8), num_clusters=5, warmup_epochs=1)
+        >>> history = fit(method, InteractionLoader(data), epochs=3, progress=False)
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
-    pairwise = True
-    needs_layers = True
-
     def __init__(
         self,
         backbone: Backbone,
-        data: HeteroData,
         temperature: float = 0.1,
         structure_weight: float = 2e-3,
         prototype_weight: float = 2e-4,
         alpha: float = 1.,
         hops: int = 1,
         num_clusters: Optional[int] = None,
-        start: int = 20,
+        warmup_epochs: int = 20,
         l2: float = 1e-4,
         seed: int = 0,
     ) -> None:
-        super().__init__(backbone, Dot(), criteria.BPR(), l2, l2_negatives=True)
-        self.structure_weight = check_positive('structure_weight', structure_weight, zero=True)
+        check_positive('structure_weight', structure_weight, zero=True)
+        contrast = criteria.ViewInfoNCE(temperature, scope='all', item_weight=alpha)
+        super().__init__(backbone, contrast, structure_weight, l2=l2,
+                         requires=['layers'] if structure_weight > 0 else ())
         self.prototype_weight = check_positive('prototype_weight', prototype_weight, zero=True)
-        self.alpha = check_positive('alpha', alpha, zero=True)
         self.layer = 2 * check_count('hops', hops)
-        layers = backbone.num_layers if backbone.layered else 0
-        if structure_weight > 0 and layers < self.layer:
-            raise ValueError(f"'backbone' is {backbone!r}, which has {layers} layers, but "
-                             f"neighbours by 'hops' = {hops} need {self.layer}; give it more "
-                             f"layers, or leave the term out with structure_weight=0")
-        self.structure = criteria.ViewInfoNCE(temperature, scope='all')
+        if structure_weight > 0 and backbone.num_layers < self.layer:
+            raise UnsupportedBackbone(
+                f"'backbone' is {backbone!r}, which has {backbone.num_layers} layers, but "
+                f"neighbours by 'hops' = {hops} need {self.layer}; give it more layers, or omit "
+                f"the term with structure_weight=0")
         counts = backbone.num_users, backbone.num_items
         self.user_prototypes, self.item_prototypes = (criteria.PrototypeInfoNCE(
             n, backbone.dim, min(2000, max(n // 10, 1)) if num_clusters is None else num_clusters,
             temperature) for n in counts)
-        self.start = check_count('start', start, minimum=0)
+        self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
         self.seed = check_count('seed', seed, minimum=0)
         self.epoch = 0
 
     def on_epoch_start(self, epoch: int) -> None:
         self.epoch = epoch
-        if self.prototype_weight == 0. or epoch < self.start:
+        if self.prototype_weight == 0. or epoch < self.warmup_epochs:
             return
         x = self.backbone.x
         self.user_prototypes.update(x.user, epoch_seed(self.seed, epoch, 0))
         self.item_prototypes.update(x.item, epoch_seed(self.seed, epoch, 1))
 
+    def views(self, batch: Batch) -> Views:
+        if self.weight == 0.:
+            return self.backbone.encode(batch), ()
+        z = self.backbone(return_layers=True)
+        return z, [(z.layers[self.layer], z.layers[0])]
+
     def forward(self, batch: Batch) -> Tensor:
-        if self.structure_weight == 0.:
-            loss = super().forward(batch)
-        else:
-            z = self.backbone(return_layers=True)  # One pass for both terms.
-            loss = self.criterion(*self.similarity(z, batch), batch)
-            (near, near_item), (own, own_item) = z.layers[self.layer], z.layers[0]
-            loss = loss + self.structure_weight * (
-                self.structure.side(near, own, batch.user)
-                + self.alpha * self.structure.side(near_item, own_item, batch.item))
-            loss = self.regularised(loss, batch, z)
-        if self.prototype_weight == 0. or self.epoch < self.start:
+        loss = super().forward(batch)
+        if self.prototype_weight == 0. or self.epoch < self.warmup_epochs:
             return loss
         x = self.backbone.x
         return loss + self.prototype_weight * (self.user_prototypes(x.user, batch.user)

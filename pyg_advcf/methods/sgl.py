@@ -1,17 +1,14 @@
 r"""SGL: two random parts of the graph as views."""
-from functools import partial
 from typing import Union
 
 import torch
-from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf._checks import check_count, check_name
 from pyg_advcf._seeds import epoch_seed
-from pyg_advcf.interactions import Batch
-from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.nn import Backbone, Dot
+from pyg_advcf.batch import Batch
+from pyg_advcf.methods.views import ViewRecommender, Views
+from pyg_advcf.nn import Backbone
 from pyg_advcf.nn.backbone import Graphs
 from pyg_advcf.registry import METHODS
 from pyg_advcf.transforms import EdgeDrop, GraphView, NodeDrop, RandomWalk
@@ -20,7 +17,7 @@ VIEWS = {'edge_drop': EdgeDrop, 'node_drop': NodeDrop, 'random_walk': RandomWalk
 
 
 @METHODS.register('sgl')
-class SGL(Recommender):
+class SGL(ViewRecommender):
     r"""SGL, two random parts of the graph as views, `arXiv 2010.10783
     <https://arxiv.org/abs/2010.10783>`_.
 
@@ -32,7 +29,6 @@ class SGL(Recommender):
 
     Args:
         backbone: One that propagates; LightGCN is published.
-        data: Interactions (every method takes them; this one reads nothing from them).
         view: ``'edge_drop'``, ``'node_drop'`` or ``'random_walk'`` (other edges in every layer);
             see :mod:`pyg_advcf.transforms`. Or a :class:`~pyg_advcf.transforms.GraphView` of your
             own, with its own ratio.
@@ -48,21 +44,17 @@ class SGL(Recommender):
             no edges.
 
     Example:
-        >>> from pyg_advcf import InteractionLoader, LightGCN, Step, fit
+        >>> from pyg_advcf import InteractionLoader, LightGCN, fit
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
-        >>> method = SGL(LightGCN(data, dim=8), data, ratio=0.2)
-        >>> history = fit(Step(method), InteractionLoader(data), epochs=2, progress=False)
+        >>> method = SGL(LightGCN(data, dim=8), ratio=0.2)
+        >>> history = fit(method, InteractionLoader(data), epochs=2, progress=False)
         >>> method.recommend([0, 1], k=3).item.shape
         torch.Size([2, 3])
     """
-    pairwise = True
-    needs_layers = True
-
     def __init__(
         self,
         backbone: Backbone,
-        data: HeteroData,
         view: Union[str, GraphView] = 'edge_drop',
         ratio: float = 0.1,
         temperature: float = 0.2,
@@ -71,14 +63,10 @@ class SGL(Recommender):
         l2: float = 1e-4,
         seed: int = 0,
     ) -> None:
-        super().__init__(backbone, Dot(), criteria.BPR(), l2, l2_negatives=True)
-        if backbone.depth == 0:
-            raise ValueError(f"'backbone' is {backbone!r}, which does not propagate, so that all "
-                             f"views of the graph are alike; use one with layers, as LightGCN")
+        super().__init__(backbone, criteria.ViewInfoNCE(temperature, scope), weight, l2=l2,
+                         requires=['graph'])
         self.view = (view if isinstance(view, GraphView)
                      else VIEWS[check_name('view', view, VIEWS)](ratio))
-        self.contrast = criteria.ViewInfoNCE(temperature, scope)
-        self.weight = check_positive('weight', weight, zero=True)
         self.seed = check_count('seed', seed, minimum=0)
         # As many graphs as propagations only where they differ: one graph propagates in one go.
         self.num_graphs = backbone.depth if self.view.per_layer else 1
@@ -96,22 +84,14 @@ class SGL(Recommender):
                 # Moves with the module; a resumed run draws it again.
                 self.register_buffer(f'view_{k}_{layer}', graph, persistent=False)
 
-    def views(self) -> tuple[Graphs, Graphs]:
+    def view_graphs(self) -> tuple[Graphs, Graphs]:
         r"""The two views of this epoch: each a graph, or a list of one for each propagation."""
         views = ([getattr(self, f'view_{k}_{layer}') for layer in range(self.num_graphs)]
                  for k in range(2))
         first, second = (graphs[0] if self.num_graphs == 1 else graphs for graphs in views)
         return first, second
 
-    def forward(self, batch: Batch) -> Tensor:
-        if self.contrast.scope == 'all':  # The views are needed whole.
-            f, local = self.backbone, batch
-        else:
-            x, f, local = self.backbone.local(batch)
-            f = partial(f, x)
-        z = f()
-        loss = self.regularised(self.criterion(*self.similarity(z, local), batch), batch, z)
-        if self.weight == 0.:
-            return loss
-        first, second = (f(graph=graph) for graph in self.views())
-        return loss + self.weight * self.contrast(first, second, local)
+    def views(self, batch: Batch) -> Views:
+        encode = self.encoder(batch)
+        first, second = self.view_graphs()
+        return encode(), [(encode(graph=first), encode(graph=second))]

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch_geometric.data import HeteroData
 
-from pyg_advcf.interactions import EDGE_TYPE, degrees, held_out, split_names
+from pyg_advcf.interactions import EDGE_TYPE, degrees, held_out, split_key, split_names
 from pyg_advcf.metrics.evaluate import countable, evaluate
 
 
@@ -55,8 +55,8 @@ def evaluate_by_degree(
         # Other test sets and groups stay candidates here: they are as good a guess as any.
         part = copy.copy(data)
         for name in split_names(data, 'test'):
-            del part[EDGE_TYPE][f'{name}_edge_label_index']
-        part[EDGE_TYPE][f'{split}_edge_label_index'] = pairs[:, inside]
+            del part[EDGE_TYPE][split_key(name)]
+        part[EDGE_TYPE][split_key(split)] = pairs[:, inside]
         if countable(part, split, kwargs.get('protocol', 'clean')):
             results[f'[{low}, {high})'] = evaluate(model, part, split, **kwargs)[split]
     return results

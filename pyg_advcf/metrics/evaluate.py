@@ -18,18 +18,22 @@ from torch_geometric.metrics import (
 from torch_geometric.metrics.link_pred import LinkPredMetricData
 
 from pyg_advcf._checks import check_count, check_ids, check_name
+from pyg_advcf._modes import evaluation_mode
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import (
     EDGE_TYPE,
-    Embeddings,
     candidate_mask,
     degrees,
     held_out,
     known_pairs,
     num_nodes,
+    split_key,
     split_names,
 )
-from pyg_advcf.nn.ranking import PairMask, top_k
 from pyg_advcf.nn.similarity import Dot, Similarity
+from pyg_advcf.ops.top_k import top_k
+from pyg_advcf.pairs import PairSet
+from pyg_advcf.ranking import score_all
 
 _PER_USER = {
     'recall': LinkPredRecall,
@@ -44,8 +48,8 @@ PROTOCOLS = ('clean', 'official')
 
 
 class _Split(NamedTuple):
-    truth: PairMask
-    masked: PairMask
+    truth: PairSet
+    masked: PairSet
     users: Tensor
 
 
@@ -57,55 +61,44 @@ def _ndcg(k: int) -> LinkPredNDCG:
     return metric
 
 
-def _keys(pairs: Tensor, num_items: int) -> Tensor:
-    return torch.unique(pairs[0].long() * num_items + pairs[1])
-
-
-def _difference(a: Tensor, b: Tensor) -> Tensor:
-    return a[~torch.isin(a, b, assume_unique=True)]
-
-
-def _truth(data: HeteroData, split: str, protocol: str) -> tuple[Tensor, Tensor]:
-    r"""Keys of the pairs that count, and of those that were trained or validated on."""
+def _truth(data: HeteroData, split: str, protocol: str) -> tuple[PairSet, PairSet]:
+    r"""The pairs that count, and those that were trained or validated on."""
     num_users, num_items = num_nodes(data)
     seen = [known_pairs(data)]
     if split != 'val' and 'val' in split_names(data):
-        seen.append(data[EDGE_TYPE].val_edge_label_index)
-    seen = _keys(torch.cat(seen, dim=1), num_items)
-    pairs = data[EDGE_TYPE][f'{split}_edge_label_index']
-    check_ids(f'{split}_edge_label_index[0]', pairs[0], num_users)
-    check_ids(f'{split}_edge_label_index[1]', pairs[1], num_items)
-    truth = _keys(pairs, num_items)
+        seen.append(data[EDGE_TYPE][split_key('val')])
+    seen = PairSet.of(torch.cat(seen, dim=1), num_users, num_items)
+    pairs = data[EDGE_TYPE][split_key(split)]
+    check_ids(f'{split_key(split)}[0]', pairs[0], num_users)
+    check_ids(f'{split_key(split)}[1]', pairs[1], num_items)
+    truth = PairSet.of(pairs, num_users, num_items)
     if protocol == 'clean':
-        truth = _difference(truth, seen)
+        truth = truth.minus(seen)
         candidates = candidate_mask(data)
         if candidates is not None:
-            truth = truth[candidates[truth % num_items]]
+            truth = truth.where(candidates)
     return truth, seen
 
 
 def countable(data: HeteroData, split: str, protocol: str = 'clean') -> bool:
     r"""Whether any pair of ``split`` counts under ``protocol``."""
-    return _truth(data, split, protocol)[0].numel() > 0
+    return len(_truth(data, split, protocol)[0]) > 0
 
 
 def _build(data: HeteroData, split: str, protocol: str) -> _Split:
-    num_users, num_items = num_nodes(data)
     held_out(data, split)
     truth, seen = _truth(data, split, protocol)
-    if truth.numel() == 0:
+    if len(truth) == 0:
         raise ValueError(f"every pair of the split '{split}' also occurs in train or validation "
                          f"(or is no candidate), so nothing is left to rank; use "
                          f"protocol='official' if that is what you want to measure")
     masked = seen
     if split.startswith('test'):
-        others = [_keys(held_out(data, s), num_items) for s in split_names(data, 'test')
-                  if s != split]
+        others = [PairSet.of(held_out(data, name), *num_nodes(data))
+                  for name in split_names(data, 'test') if name != split]
         # What is left in the truth is re-admitted to the candidates.
-        masked = _difference(torch.unique(torch.cat([masked, *others])), truth)
-    return _Split(PairMask.from_keys(truth, num_users, num_items),
-                  PairMask.from_keys(masked, num_users, num_items),
-                  torch.unique(truth // num_items))
+        masked = masked.union(*others).minus(truth)
+    return _Split(truth, masked, truth.count.nonzero().view(-1))
 
 
 def evaluate(
@@ -143,13 +136,13 @@ def evaluate(
     hits, as in the code of AdvInfoNCE.
 
     Args:
-        model: A method, a backbone, or :class:`~pyg_advcf.Embeddings`.
+        model: A recommender, a backbone, or :class:`~pyg_advcf.Embeddings`.
         data: Interactions with held-out splits.
         splits: Names of splits; all test sets by default.
         k: List lengths.
         metrics: Names from the list above.
         protocol: ``'clean'`` or ``'official'``.
-        similarity: How to compare; the method's own, else :class:`~pyg_advcf.nn.Dot`.
+        similarity: How to compare; that of the recommender, else :class:`~pyg_advcf.nn.Dot`.
         batch_size: Users scored at once; memory grows with ``batch_size * num_items``.
         per_user: Whether to return float64 values per user instead of averages, for significance
             tests; ``'user'`` then holds the ids. Without ``coverage``, which has none.
@@ -192,12 +185,7 @@ def evaluate(
     collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
 
     users = torch.unique(torch.cat([task.users for task in tasks.values()]))
-    # One buffer for all chunks: a fresh one would be faulted in page by page each time.
-    buffer = z.user.new_empty(min(batch_size, users.numel()), num_items)
-    for chunk in users.split(batch_size):
-        scores = torch.mm(z.user[chunk], z.item.t(), out=buffer[:chunk.numel()])
-        if candidates is not None:
-            scores[:, ~candidates] = float('-inf')
+    for chunk, scores in score_all(z, users, batch_size, candidates):
         for split, task in tasks.items():
             inside = torch.isin(chunk, task.users)
             user = chunk[inside]
@@ -206,28 +194,26 @@ def evaluate(
             # With a single split all rows are its own, and the scores are not needed again.
             own = scores if len(tasks) == 1 else scores[inside]
             if protocol == 'official' and candidates is not None and split.startswith('test'):
-                row, item = task.truth(user)
+                row, item = task.truth.of_users(user)
                 barred = ~candidates[item]
                 row, item = row[barred], item[barred]
                 own[row, item] = (z.user[user[row]] * z.item[item]).sum(-1)
-            own[task.masked(user)] = float('-inf')
+            own[task.masked.of_users(user)] = float('-inf')
             ranked, _ = top_k(own, max(ks))
-            collected[split].update(user, ranked, task.truth(user))
+            collected[split].update(user, ranked, task.truth.of_users(user))
     return {split: collected[split].compute(per_user) for split in splits}
 
 
 def final_embeddings(model: Any) -> Embeddings:
-    r"""Of a method, a backbone, or :class:`~pyg_advcf.Embeddings`: in evaluation mode, detached."""
+    r"""Of a recommender, a backbone, another module that returns :class:`~pyg_advcf.Embeddings`, or
+    these themselves: in evaluation mode, detached.
+    """
     if isinstance(model, Embeddings):
-        z = model
-    elif hasattr(model, 'embeddings'):
-        z = model.embeddings()
-    else:
-        training = model.training
-        with torch.no_grad():
-            z = model.eval()()
-        model.train(training)
-    return Embeddings(z.user.detach(), z.item.detach())
+        return model.detach()
+    if hasattr(model, 'embeddings'):
+        return model.embeddings()
+    with torch.no_grad(), evaluation_mode(model):
+        return model().detach()
 
 
 def _embed(model: Any, similarity: Optional[Similarity]) -> tuple[Similarity, Embeddings]:
@@ -235,7 +221,7 @@ def _embed(model: Any, similarity: Optional[Similarity]) -> tuple[Similarity, Em
         similarity = getattr(model, 'similarity', None) or Dot()
     z = similarity.prepare(final_embeddings(model))
     if z.user.dtype in (torch.float16, torch.bfloat16):
-        z = Embeddings(z.user.float(), z.item.float())
+        z = z.map(Tensor.float)
     for name, table in (('user', z.user), ('item', z.item)):
         if not torch.isfinite(table).all():
             raise ValueError(f"the {name} embeddings of 'model' hold values that are not finite; "

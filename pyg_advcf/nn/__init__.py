@@ -1,5 +1,5 @@
 r"""Backbones, their convolution, and the similarities that training and ranking share."""
-from pyg_advcf.nn.backbone import Backbone, Recommendations
+from pyg_advcf.nn.backbone import Backbone, Encoder, Recommendations
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
 from pyg_advcf.nn.dccf import DCCF
 from pyg_advcf.nn.lightgcl import LightGCL
@@ -10,7 +10,7 @@ from pyg_advcf.nn.ultragcn import UltraGCN
 from pyg_advcf.nn.vgae import VGAE
 from pyg_advcf.registry import import_modules
 
-__all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'DCCF', 'Dot', 'LightGCL', 'LightGCN', 'MF',
-           'Recommendations', 'Similarity', 'UltraGCN', 'VGAE']
+__all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'DCCF', 'Dot', 'Encoder', 'LightGCL', 'LightGCN',
+           'MF', 'Recommendations', 'Similarity', 'UltraGCN', 'VGAE']
 
 import_modules(__name__, __path__)

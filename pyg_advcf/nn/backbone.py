@@ -1,16 +1,18 @@
 r"""What all backbones share: the trainable tables, the training graph, and recommendation."""
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Optional, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
+from pyg_advcf import ranking
 from pyg_advcf._checks import check_count, check_ids, check_name
+from pyg_advcf._modes import evaluation_mode
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings, Index
 from pyg_advcf.interactions import (
-    Batch,
-    Embeddings,
     as_graph,
     candidate_mask,
     interaction_graph,
@@ -19,9 +21,10 @@ from pyg_advcf.interactions import (
     split_names,
     validate,
 )
-from pyg_advcf.nn.ranking import PairMask, rank
 from pyg_advcf.nn.similarity import Dot, Similarity
 from pyg_advcf.ops.spmm import compressed
+from pyg_advcf.pairs import PairSet
+from pyg_advcf.ranking import Recommendations
 
 _INITS = {
     'xavier_normal': nn.init.xavier_normal_,
@@ -31,21 +34,65 @@ _INITS = {
     'normal_0.0001': lambda w: nn.init.normal_(w, std=0.0001),
 }
 
+# What a method may require of a backbone: what one without it lacks, and which ones have it.
+FEATURES = {
+    'graph': ('does not propagate over the graph',
+              'LightGCN, VGAE, LightGCL or DCCF, with at least one layer'),
+    'layers': ('has no layers', 'LightGCN, VGAE, LightGCL or DCCF, with at least one layer'),
+    'noise': ('has no layers that noise could be added to',
+              'LightGCN, VGAE or LightGCL, with at least one layer'),
+    'low_rank_view': ('has no low-rank view to contrast with', 'pyg_advcf.nn.LightGCL'),
+    'intents': ('has no intents and masks to contrast', 'pyg_advcf.nn.DCCF'),
+}
 
-Map = Callable[..., Embeddings]
 # What to propagate over: one graph, or one for each propagation.
 Graphs = Union[Tensor, Sequence[Tensor]]
 
 
-class Recommendations(NamedTuple):
-    r"""Ranked items of some users.
+class Encoder:
+    r"""The map from embedding tables to final embeddings, as far as some batches read it.
+
+    ``encoder()`` returns the same as the backbone, possibly fewer rows of it. It takes the
+    keywords of :meth:`Backbone.forward`, such as ``graph``; several calls share the work of finding
+    out which rows are read.
+
+    Args:
+        backbone: What computes the embeddings.
+        x: The tables, or the rows of them that are read.
+        **fixed: Keywords of :meth:`Backbone.forward` that every call uses.
 
     Attributes:
-        item: Item ids, best first, ``[B, k]``; ``-1`` where fewer than ``k`` candidates exist.
-        score: Their scores, ``[B, k]``; :math:`-\infty` where ``item`` is ``-1``.
+        x: The tables, or the rows of them, that a call starts from.
     """
-    item: Tensor
-    score: Tensor
+    def __init__(self, backbone: 'Backbone', x: Embeddings, **fixed: Any) -> None:
+        self.backbone, self.x, self.fixed = backbone, x, fixed
+
+    def __call__(self, x: Optional[Embeddings] = None, **kwargs: Any) -> Embeddings:
+        r"""The final embeddings of the tables ``x``, with the rows of ``self.x``."""
+        return self.backbone(x=self.x if x is None else x, **self.fixed, **kwargs)
+
+
+def rows_read(
+    batches: Sequence[Batch],
+    num_users: int,
+    num_items: int,
+) -> tuple[Optional[Index], Optional[Index]]:
+    r"""The users and the items that some batches read.
+
+    ``None`` stands for all of a side: where the batches hold half as many ids or more (repeated
+    ones too), finding the distinct ones does not pay.
+
+    Example:
+        >>> batch = Batch(*(torch.tensor(t) for t in ([7, 7], [3, 2], [[1], [3]], [0, 1])))
+        >>> users, items = rows_read([batch], num_users=10, num_items=4)
+        >>> users.ids, items  # Four ids of items: more than half of them.
+        (tensor([7]), None)
+    """
+    users = torch.cat([batch.user for batch in batches])
+    items = torch.cat([ids for batch in batches
+                       for ids in (batch.item, batch.neg_item.reshape(-1))])
+    return (Index.of(users, num_users) if users.numel() < num_users // 2 else None,
+            Index.of(items, num_items) if items.numel() < num_items // 2 else None)
 
 
 class Backbone(nn.Module):
@@ -58,14 +105,16 @@ class Backbone(nn.Module):
             ``'normal_0.0001'``.
 
     Attributes:
+        graph: The training graph, an :class:`~torch_geometric.EdgeIndex` (users, items).
         linear: Whether :math:`f(E + \Delta) = f(E) + f(\Delta)`, so that a perturbation can be
             propagated on its own.
-        layered: Whether the graph has an influence, in layers that ``return_layers`` makes
-            :meth:`forward` return.
-        depth: Number of propagations of a pass; 0 where the graph has no influence.
+        depth: Number of propagations of a pass; 0 if the model does not propagate over the graph.
+
+    Raises:
+        ValueError: If ``data`` is not a valid set of interactions, ``dim`` is below 1, or ``init``
+            is unknown.
     """
     linear = False
-    layered = False
     depth = 0
 
     def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal') -> None:
@@ -83,12 +132,15 @@ class Backbone(nn.Module):
         # What is not recommended: the graph's own pairs, or those of the split `outer` too.
         self.register_buffer('_known', as_graph(known_pairs(data), self.num_users, self.num_items)
                              if 'outer' in split_names(data) else None, persistent=False)
-        self.reset_parameters()
+        self._reset_tables()
 
-    def reset_parameters(self) -> None:
-        r"""Draws the tables anew."""
+    def _reset_tables(self) -> None:
         _INITS[self.init](self.user_embedding.weight)
         _INITS[self.init](self.item_embedding.weight)
+
+    def reset_parameters(self) -> None:
+        r"""Initialises all parameters again."""
+        self._reset_tables()
 
     @property
     def x(self) -> Embeddings:
@@ -96,9 +148,25 @@ class Backbone(nn.Module):
         return Embeddings(self.user_embedding.weight, self.item_embedding.weight)
 
     @property
-    def known(self) -> EdgeIndex:
-        r"""The training graph, and the pairs of the split ``outer`` if there is one."""
-        return self.graph if self._known is None else self._known
+    def known(self) -> PairSet:
+        r"""The pairs that are not recommended: the training graph, and the split ``outer``."""
+        return PairSet.from_graph(self.graph if self._known is None else self._known)
+
+    @property
+    def degrees(self) -> tuple[Tensor, Tensor]:
+        r"""Training degree of every user and every item (an item's popularity), int64."""
+        user, item = (compressed(self.graph, side)[0].diff().long() for side in (False, True))
+        return user, item
+
+    @property
+    def num_interactions(self) -> int:
+        r"""Number of training interactions."""
+        return self.graph.size(1)
+
+    @property
+    def features(self) -> frozenset[str]:
+        r"""What a method may require that this backbone has; names of ``FEATURES``."""
+        return frozenset({'graph'} if self.depth > 0 else ())
 
     def forward(
         self,
@@ -132,27 +200,42 @@ class Backbone(nn.Module):
         r"""What this backbone adds to the loss of any method, or ``None``.
 
         Args:
-            batch: As the loader gave it.
-            z: What :meth:`forward` returned for it, if anything is to be read from that instead
-                of being computed anew.
+            batch: The batch of the loss.
+            z: The embeddings behind the loss, where the penalty can be read from them instead of
+                being computed again.
         """
         return None
 
-    def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
-        r"""The part of the model that ``batch`` sees: ``x, f, batch``.
+    def encoder(self, *batches: Batch) -> Encoder:
+        r"""The map from the tables to the embeddings that ``batches`` read; all if there are none.
 
-        ``f(x)`` are final embeddings that suffice to score the batch, and the batch has ids into
-        them. ``f`` takes the keywords of :meth:`forward` too, such as ``graph``. ``x`` are the
-        tables, or those rows of them that the returned batch names. A backbone may compute the
-        rows that the batch reads and no others, with the same scores and gradients; by default
-        ``f`` computes all, and the batch stays as it is.
+        A backbone may compute the rows that the batches read and no others, with the same scores
+        and gradients. The embeddings know which rows they hold, so ids stay those of the data.
         """
-        return self.x, lambda x, **kwargs: self(x=x, **kwargs), batch
+        return Encoder(self, self.x)
 
-    def for_batch(self, batch: Batch) -> tuple[Embeddings, Batch]:
-        r"""Final embeddings that suffice to score ``batch``, and the batch with ids into them."""
-        x, f, batch = self.local(batch)
-        return f(x), batch
+    def encode(self, *batches: Batch, **kwargs: Any) -> Embeddings:
+        r"""The final embeddings that suffice to score ``batches``; all if there are none.
+
+        Args:
+            *batches: Batches whose users and items have to be among the rows.
+            **kwargs: Keywords of :meth:`forward`, such as ``graph``.
+        """
+        return self.encoder(*batches)(**kwargs)
+
+    def views(self) -> tuple[Embeddings, Sequence[tuple[Embeddings, Embeddings]]]:
+        r"""Embeddings of all nodes, and pairs of views of them that the backbone has of its own.
+
+        Raises:
+            NotImplementedError: If it has none.
+        """
+        raise NotImplementedError(f'{self!r} has no views of its own')
+
+    @torch.no_grad()
+    def embeddings(self) -> Embeddings:
+        r"""Final embeddings of all users and items in evaluation mode, detached."""
+        with evaluation_mode(self):
+            return self().detach()
 
     @torch.no_grad()
     def recommend(
@@ -168,7 +251,7 @@ class Backbone(nn.Module):
         Args:
             user_ids: ``[B]``.
             k: Length of the lists.
-            similarity: :class:`~pyg_advcf.nn.Dot` by default; give the one of training.
+            similarity: :class:`~pyg_advcf.nn.Dot` by default; pass the one of training.
             batch_size: Users scored at once; memory grows with ``batch_size * num_items``.
             z: Embeddings to rank with; computed if absent.
 
@@ -181,18 +264,16 @@ class Backbone(nn.Module):
         user_ids = torch.as_tensor(user_ids, device=device).view(-1)
         user_ids = user_ids.long() if user_ids.numel() == 0 else user_ids
         check_ids('user_ids', user_ids, self.num_users)
-        if z is None:
-            training = self.training
-            z = self.eval()()
-            self.train(training)
         similarity = Dot() if similarity is None else similarity
-        z = similarity.prepare(z)
-        seen = PairMask(*compressed(self.known, False))
-        parts = [rank(z.user[chunk], z.item, k, seen(chunk), self.candidate_mask)
-                 for chunk in user_ids.split(batch_size)]  # One empty part for no users.
-        item, score = zip(*parts)
-        return Recommendations(torch.cat(item), torch.cat(score) / similarity.temperature)
+        z = similarity.prepare(self.embeddings() if z is None else z)
+        found = ranking.recommend(z, user_ids, k, self.known, self.candidate_mask, batch_size)
+        return Recommendations(found.item, found.score / similarity.temperature)
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}({self.num_users} users, {self.num_items} items, '
                 f'dim={self.dim})')
+
+
+def read_rows(table: Tensor, index: Optional[Index]) -> Tensor:
+    r"""The rows of ``table`` that ``index`` names; all of them for ``None``."""
+    return table if index is None else F.embedding(index.ids, table)

@@ -1,5 +1,6 @@
 r"""DCCF's backbone: propagation, latent intents, and adaptive masks."""
-from typing import Optional
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +8,9 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_positive
-from pyg_advcf.interactions import Batch, Embeddings, as_graph
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.interactions import as_graph
 from pyg_advcf.nn.backbone import Backbone, Graphs
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
 from pyg_advcf.ops import edge_dot, spmm
@@ -15,6 +18,31 @@ from pyg_advcf.ops.normalize import normalize
 from pyg_advcf.registry import BACKBONES
 
 Pair = tuple[Tensor, Tensor]
+
+
+class LayerViews(NamedTuple):
+    r"""What one layer of :class:`DCCF` adds up.
+
+    Attributes:
+        propagated: :math:`G`.
+        intents: :math:`I`.
+        masked: :math:`\hat{G}`.
+        masked_intents: :math:`\hat{I}`.
+    """
+    propagated: Embeddings
+    intents: Embeddings
+    masked: Embeddings
+    masked_intents: Embeddings
+
+
+@dataclass(eq=False)
+class DCCFEmbeddings(Embeddings):
+    r"""Embeddings of :class:`DCCF`.
+
+    Attributes:
+        views: The four views of every layer, where they were requested; else empty.
+    """
+    views: tuple[LayerViews, ...] = ()
 
 
 def adaptive_mask(graph: EdgeIndex, y: Pair) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,11 +102,9 @@ class DCCF(Backbone):
         >>> data = SyntheticExposure(num_users=20, num_items=30)[0]
         >>> model = DCCF(data, dim=8, num_intents=4)
         >>> z = model(return_views=True)
-        >>> z.user.shape, len(z.extra), len(z.extra[0])  # Four views in each of two layers.
+        >>> z.user.shape, len(z.views), len(z.views[0])  # Four views in each of two layers.
         (torch.Size([20, 8]), 2, 4)
     """
-    layered = True
-
     def __init__(
         self,
         data: HeteroData,
@@ -95,15 +121,21 @@ class DCCF(Backbone):
         self.conv = BipartiteConv()
         self.user_intent = nn.Parameter(torch.empty(dim, num_intents))
         self.item_intent = nn.Parameter(torch.empty(dim, num_intents))
-        self.reset_parameters()
+        self._reset_intents()
+
+    def _reset_intents(self) -> None:
+        for intent in (self.user_intent, self.item_intent):
+            nn.init.xavier_normal_(intent)
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        for name, parameter in self.named_parameters():  # None yet when the tables are drawn.
-            if name.endswith('intent'):
-                nn.init.xavier_normal_(parameter)
+        self._reset_intents()
 
-    def views(self, x: Pair, graph: Tensor) -> tuple[Pair, Pair, Pair, Pair]:
+    @property
+    def features(self) -> frozenset[str]:
+        return super().features | {'intents', *(('layers', ) if self.num_layers > 0 else ())}
+
+    def layer_views(self, x: Pair, graph: Tensor) -> tuple[Pair, Pair, Pair, Pair]:
         r"""The views :math:`G, I, \hat{G}, \hat{I}` of the pair ``x`` over ``graph``."""
         if not isinstance(graph, EdgeIndex) or not graph.is_sorted_by_row:
             graph = as_graph(graph, self.num_users, self.num_items)
@@ -133,18 +165,25 @@ class DCCF(Backbone):
                 sequence has one for each layer.
             x: Overrides the trainable tables.
             return_layers: Whether to return :math:`X^{(l)}` of every layer too.
-            return_views: Whether ``extra`` holds the four views of every layer, as :meth:`views`
-                returns them.
+            return_views: Whether to return the four views of every layer too.
+
+        Returns:
+            A :class:`DCCFEmbeddings`.
         """
         x = self.x if x is None else x
-        layers, kept = [(x.user, x.item)], []
+        layers, kept = [tuple(x)], []
         for view in self.graphs(graph, self.num_layers):
-            views = self.views(layers[-1], view)
-            kept.append(views)
+            views = self.layer_views(layers[-1], view)
+            kept.append(LayerViews(*(Embeddings(*pair) for pair in views)))
             layers.append(tuple(sum(side) for side in zip(*views, layers[-1])))
-        user, item = (sum(side) for side in zip(*layers))
-        return Embeddings(user, item, tuple(layers) if return_layers else (),
-                          tuple(kept) if return_views else ())
+        z = (sum(side) for side in zip(*layers))
+        layers = tuple(Embeddings(*layer) for layer in layers) if return_layers else ()
+        return DCCFEmbeddings(*z, layers=layers, views=tuple(kept) if return_views else ())
+
+    def views(self) -> tuple[Embeddings, list[tuple[Embeddings, Embeddings]]]:
+        r"""The embeddings, and of every layer what is propagated against its three other views."""
+        z = self(return_views=True)
+        return z, [(propagated, other) for propagated, *others in z.views for other in others]
 
     def penalty(self, batch: Batch, z: Optional[Embeddings] = None) -> Optional[Tensor]:
         r"""``intent_l2`` times the squared length of all intents."""

@@ -6,7 +6,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import Embeddings
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn.lightgcn import LightGCN
 from pyg_advcf.ops.spmm import inv_sqrt_degree
 from pyg_advcf.registry import BACKBONES
@@ -111,6 +111,10 @@ class LightGCL(LightGCN):
     def linear(self) -> bool:
         return self._fuses()
 
+    @property
+    def features(self) -> frozenset[str]:
+        return super().features | {'low_rank_view'}
+
     def _fuses(self) -> bool:
         return self.dropout == 0 or not self.training
 
@@ -129,18 +133,26 @@ class LightGCL(LightGCN):
             z: What :meth:`forward` returned with ``return_layers``.
 
         Raises:
-            ValueError: If ``z`` has no layers.
+            ValueError: If ``z`` has no layers, or not all rows.
         """
         if not z.layers:
             raise ValueError("'z' has no layers; compute it with return_layers=True")
+        if not z.is_complete:
+            raise ValueError("'z' holds the rows of a batch alone, but the view mixes all rows; "
+                             "compute it without a batch: backbone(return_layers=True)")
         first = z.layers[0]
         if len(z.layers) == 1:
-            return Embeddings(*first)
+            return first
         # Linear in the layers, so their sum is multiplied once.
         user, item = (sum(side) for side in zip(*z.layers[:-1]))
         scale = self.singular.view(-1, 1)
-        return Embeddings(first[0] + self.left @ (scale * (self.right.t() @ item)),
-                          first[1] + self.right @ (scale * (self.left.t() @ user)))
+        return Embeddings(first.user + self.left @ (scale * (self.right.t() @ item)),
+                          first.item + self.right @ (scale * (self.left.t() @ user)))
+
+    def views(self) -> tuple[Embeddings, list[tuple[Embeddings, Embeddings]]]:
+        r"""The embeddings, and the low-rank view against them."""
+        z = self(return_layers=True)
+        return z, [(self.low_rank_view(z), z)]
 
     def __repr__(self) -> str:
         drop = f', dropout={self.dropout}' if self.dropout else ''

@@ -8,17 +8,17 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_positive
-from pyg_advcf.interactions import Batch, Embeddings, batch_rows
-from pyg_advcf.nn.backbone import Backbone, Graphs, Map
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings, Index
+from pyg_advcf.nn.backbone import Backbone, Encoder, Graphs, read_rows, rows_read
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
 from pyg_advcf.ops import layer_sums, propagate
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.ops.layers import Rows, uniform_like
+from pyg_advcf.ops.layers import uniform_like
 from pyg_advcf.registry import BACKBONES
 
-
-def _of(ids: Optional[Tensor], table: Tensor) -> Tensor:
-    return table if ids is None else F.embedding(ids, table)
+# Of users and of items: the rows that are wanted; `None` for all.
+Rows = tuple[Optional[Index], Optional[Index]]
 
 
 @BACKBONES.register('lightgcn')
@@ -51,7 +51,6 @@ class LightGCN(Backbone):
         (torch.Size([20, 8]), torch.Size([30, 8]), 3)
     """
     linear = True
-    layered = True
 
     def __init__(
         self,
@@ -66,6 +65,10 @@ class LightGCN(Backbone):
         self.depth = num_layers
         self.skip_input = skip_input
         self.conv = BipartiteConv()
+
+    @property
+    def features(self) -> frozenset[str]:
+        return super().features | ({'layers', 'noise'} if self.num_layers > 0 else set())
 
     def forward(
         self,
@@ -86,8 +89,7 @@ class LightGCN(Backbone):
             noise: Length :math:`\epsilon` of the noise that SimGCL adds to every row after every
                 propagation: :math:`h + \epsilon\, \mathrm{sign}(h) \odot r / \|r\|` with
                 :math:`r \sim U(0, 1)^D`.
-            rows: Ids of the users and of the items whose embeddings are wanted, each without
-                repetition, or ``None`` for all.
+            rows: The users and the items whose embeddings are wanted, or ``None`` for all.
 
         Raises:
             ValueError: If ``noise`` is negative, ``graph`` a sequence of another length, or an id
@@ -97,20 +99,46 @@ class LightGCN(Backbone):
         graph = self.graph if graph is None else graph
         x = self.x if x is None else x
         if self._fuses() and isinstance(graph, EdgeIndex) and graph.is_sorted_by_row:
-            return self._fused(graph, x, return_layers, noise, rows)
-        layers = [(x.user, x.item)]
+            layers, z = self._fused(graph, x, return_layers, noise, rows)
+        else:
+            layers, z = self._by_layer(graph, x, noise, rows)
+        layers = [Embeddings(*layer, *rows) for layer in layers] if return_layers else ()
+        return Embeddings(*z, *rows, layers=tuple(layers))
+
+    def _by_layer(self, graph: Graphs, x: Embeddings, noise: float, rows: Rows) -> tuple:
+        r"""One layer after the other: the layers and their weighted sum."""
+        layers = [tuple(x)]
         for view in self.graphs(graph, self.num_layers):
             layer = self._propagate(layers[-1], view)
             if noise > 0.:
                 units = (F.normalize(uniform_like(h), dim=-1) for h in layer)
                 layer = tuple(h + noise * h.detach().sign() * r for h, r in zip(layer, units))
             layers.append(layer)
-        layers = [tuple(_of(ids, t) for ids, t in zip(rows, layer)) for layer in layers]
-        z = (sum(w * t for w, t in zip(self._layer_weights(), side)) for side in zip(*layers))
-        return Embeddings(*z, tuple(layers) if return_layers else ())
+        layers = [tuple(map(read_rows, layer, rows)) for layer in layers]
+        return layers, [sum(w * t for w, t in zip(self._layer_weights(), side))
+                        for side in zip(*layers)]
+
+    def _fused(self, graph: EdgeIndex, x: Embeddings, return_layers: bool, noise: float,
+               rows: Rows) -> tuple:
+        r"""All layers in one operation; the layers are missing if nobody wants them."""
+        readout, count = self._layer_weights(), self.num_layers + 1
+        ids = tuple(None if index is None else index.ids for index in rows)
+        if not return_layers and noise == 0.:
+            # The mean of all layers needs no layer for itself; what differs from it is layer 0.
+            out = propagate(graph, *x, self.num_layers, ids)
+            scale, rest = readout[-1] * count, readout[0] - readout[-1]
+            if scale != 1.:
+                out = [t * scale for t in out]
+            if rest != 0.:
+                out = [torch.add(t, read_rows(own, index), alpha=rest)
+                       for t, own, index in zip(out, x, rows)]
+            return (), out
+        each = torch.eye(count).tolist()[1:] if return_layers else []
+        z, *layers = layer_sums(graph, *x, [readout, *each], noise, ids)
+        return (tuple(map(read_rows, x, rows)), *layers), z
 
     def _layer_weights(self) -> list[float]:
-        r"""What every layer counts for in the readout, the tables first."""
+        r"""The weight of every layer in the readout, the tables first."""
         if self.skip_input:
             return [0., *[1. / self.num_layers] * self.num_layers]
         return [1. / (self.num_layers + 1)] * (self.num_layers + 1)
@@ -123,36 +151,15 @@ class LightGCN(Backbone):
         r"""One layer."""
         return self.conv(x, graph)
 
-    def _fused(self, graph: EdgeIndex, x: Embeddings, return_layers: bool, noise: float,
-               rows: Rows) -> Embeddings:
-        r"""All of it in one operation."""
-        readout, count = self._layer_weights(), self.num_layers + 1
-        if not return_layers and noise == 0.:
-            # The mean of all layers needs no layer for itself; what differs from it is layer 0.
-            out = propagate(graph, x.user, x.item, self.num_layers, rows)
-            scale, rest = readout[-1] * count, readout[0] - readout[-1]
-            if scale != 1.:
-                out = [t * scale for t in out]
-            if rest != 0.:
-                out = [torch.add(t, _of(ids, own), alpha=rest)
-                       for t, own, ids in zip(out, x, rows)]
-            return Embeddings(*out)
-        each = torch.eye(count).tolist()[1:] if return_layers else []
-        z, *layers = layer_sums(graph, x.user, x.item, [readout, *each], noise, rows)
-        if not return_layers:
-            return Embeddings(*z)
-        return Embeddings(*z, (tuple(_of(ids, own) for ids, own in zip(rows, x)), *layers))
-
-    def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
-        r"""See :meth:`pyg_advcf.nn.Backbone.local`: prunes the last layer on CPU.
+    def encoder(self, *batches: Batch) -> Encoder:
+        r"""See :meth:`pyg_advcf.nn.Backbone.encoder`: prunes the last layer on CPU.
 
         On accelerators the rows would have to be counted there, which stops the queue of kernels.
         """
-        if torch.compiler.is_compiling() or choose('spmm', self.x.user) != 'numba' or (
-                type(self).forward is not LightGCN.forward) or not self._fuses():
-            return super().local(batch)
-        rows, batch = batch_rows(batch, self.num_users, self.num_items)
-        return self.x, lambda x, **kwargs: self(x=x, rows=rows, **kwargs), batch
+        if not batches or torch.compiler.is_compiling() or not self._fuses() or (
+                choose('spmm', self.x.user) != 'numba'):
+            return super().encoder()
+        return Encoder(self, self.x, rows=rows_read(batches, self.num_users, self.num_items))
 
     def __repr__(self) -> str:
         skip = ', skip_input=True' if self.skip_input else ''

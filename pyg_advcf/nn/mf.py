@@ -2,10 +2,10 @@ r"""Matrix factorisation."""
 from typing import Optional
 
 import torch
-import torch.nn.functional as F
 
-from pyg_advcf.interactions import Batch, Embeddings, batch_rows
-from pyg_advcf.nn.backbone import Backbone, Graphs, Map
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.nn.backbone import Backbone, Encoder, Graphs, read_rows, rows_read
 from pyg_advcf.registry import BACKBONES
 
 
@@ -31,16 +31,13 @@ class MF(Backbone):
         graph: Optional[Graphs] = None,
         x: Optional[Embeddings] = None,
     ) -> Embeddings:
-        r"""Returns the tables; ``graph`` has no influence."""
+        r"""Returns the tables; ``graph`` is not used."""
         x = self.x if x is None else x
-        return Embeddings(x.user, x.item)
+        return x.with_tables(*x)
 
-    def local(self, batch: Batch) -> tuple[Embeddings, Map, Batch]:
-        r"""See :meth:`pyg_advcf.nn.Backbone.local`: the rows that the batch reads, on CPU."""
-        if torch.compiler.is_compiling() or self.x.user.device.type != 'cpu' or (
-                type(self).forward is not MF.forward):
-            return super().local(batch)
-        rows, batch = batch_rows(batch, self.num_users, self.num_items)
-        x = Embeddings(*(table if ids is None else F.embedding(ids, table)
-                         for ids, table in zip(rows, self.x)))
-        return x, lambda x, graph=None: x, batch
+    def encoder(self, *batches: Batch) -> Encoder:
+        r"""See :meth:`pyg_advcf.nn.Backbone.encoder`: the rows that the batches read, on CPU."""
+        if not batches or torch.compiler.is_compiling() or self.x.user.device.type != 'cpu':
+            return super().encoder()
+        index = rows_read(batches, self.num_users, self.num_items)
+        return Encoder(self, Embeddings(*map(read_rows, self.x, index), *index))

@@ -3,41 +3,54 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_positive
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.ops import sampled_scores
 
 
 class Similarity(nn.Module):
-    r"""Base class; a similarity has a ``kind`` and a ``temperature``."""
+    r"""Base class: scores of sampled pairs in training, and embeddings to rank with.
+
+    Args:
+        temperature: :math:`\tau > 0`; scores are divided by it.
+
+    Attributes:
+        kind: ``'dot'`` or ``'cosine'``; see :func:`pyg_advcf.ops.sampled_scores`.
+
+    Raises:
+        ValueError: If ``temperature`` is not above 0.
+    """
     kind: str
-    temperature: float = 1.0
+
+    def __init__(self, temperature: float = 1.) -> None:
+        super().__init__()
+        self.temperature = check_positive('temperature', temperature)
 
     def forward(self, z: Embeddings, batch: Batch) -> tuple[Tensor, Tensor]:
         r"""Scores of a batch: ``pos [B]``, ``neg [B, N]``.
 
-        Where ``batch.neg_mask`` is ``False`` the negative's score is :math:`-\infty`: every
+        Where ``batch.neg_mask`` is ``False``, the score of the negative is :math:`-\infty`: every
         criterion of this library gives it neither weight nor gradient.
         """
-        return self._scores(z, batch, self.kind)
-
-    def prepared(self, z: Embeddings, batch: Batch) -> tuple[Tensor, Tensor]:
-        r"""As :meth:`forward`, for embeddings that went through :meth:`prepare` once."""
-        return self._scores(z, batch, 'dot')
-
-    def _scores(self, z: Embeddings, batch: Batch, kind: str) -> tuple[Tensor, Tensor]:
-        pos, neg = sampled_scores(z.user, z.item, batch.user, batch.item, batch.neg_item, kind,
-                                  self.temperature)
-        if batch.neg_mask is not None:
-            neg = neg.masked_fill(~batch.neg_mask, float('-inf'))
-        return pos, neg
+        pos, neg = sampled_scores(z.user, z.item, *z.rows(batch), self.kind, self.temperature)
+        return pos, batch.mask_negatives(neg)
 
     def prepare(self, z: Embeddings) -> Embeddings:
-        r"""Embeddings whose plain dot products rank as this similarity does."""
+        r"""Embeddings whose dot products, over the temperature, are the scores."""
         raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        return f'temperature={self.temperature}'
 
 
 class Dot(Similarity):
-    r"""Dot product, :math:`s_{ui} = z_u \cdot z_i`.
+    r"""Dot product, :math:`s_{ui} = z_u \cdot z_i / \tau`.
+
+    Args:
+        temperature: :math:`\tau > 0`; 1 almost everywhere.
+
+    Raises:
+        ValueError: If ``temperature`` is not above 0.
 
     Example:
         >>> import torch
@@ -49,10 +62,10 @@ class Dot(Similarity):
     kind = 'dot'
 
     def prepare(self, z: Embeddings) -> Embeddings:
-        return Embeddings(z.user, z.item)
+        return z
 
     def extra_repr(self) -> str:
-        return ''
+        return '' if self.temperature == 1. else super().extra_repr()
 
 
 class Cosine(Similarity):
@@ -74,11 +87,7 @@ class Cosine(Similarity):
     kind = 'cosine'
 
     def __init__(self, temperature: float = 0.1) -> None:
-        super().__init__()
-        self.temperature = check_positive('temperature', temperature)
+        super().__init__(temperature)
 
     def prepare(self, z: Embeddings) -> Embeddings:
-        return Embeddings(F.normalize(z.user, dim=-1), F.normalize(z.item, dim=-1))
-
-    def extra_repr(self) -> str:
-        return f'temperature={self.temperature}'
+        return z.with_tables(F.normalize(z.user, dim=-1), F.normalize(z.item, dim=-1))

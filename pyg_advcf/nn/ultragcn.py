@@ -9,10 +9,12 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_name, check_positive
-from pyg_advcf.interactions import EDGE_TYPE, Batch, Embeddings, degrees, num_nodes, validate
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
 from pyg_advcf.nn.mf import MF
-from pyg_advcf.nn.ranking import top_k
 from pyg_advcf.ops import sampled_product
+from pyg_advcf.ops.top_k import top_k
 from pyg_advcf.registry import BACKBONES
 
 _ENTRIES = 2**22  # Co-occurrences held at once.
@@ -96,28 +98,6 @@ def item_neighbours(data: HeteroData, k: int = 10,
     return ids, weights
 
 
-def constraint_weights(data: HeteroData) -> tuple[Tensor, Tensor]:
-    r"""The factors :math:`\beta_u, \beta_i` of UltraGCN's weights, of all users and of all items.
-
-    .. math::
-        \beta_{ui} = \beta_u \beta_i = \frac{1}{d_u} \sqrt{\frac{d_u + 1}{d_i + 1}}
-
-    A user without interactions has the factor 0.
-
-    Returns:
-        ``[n]``, ``[m]``.
-
-    Example:
-        >>> from pyg_advcf import interaction_data
-        >>> data = interaction_data(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 3)
-        >>> user, item = constraint_weights(data)
-        >>> user[0] * item[1]  # (1 / 2) sqrt((2 + 1) / (2 + 1))
-        tensor(0.5000, dtype=torch.float64)
-    """
-    user, item = (d.double() for d in degrees(data))
-    return torch.where(user > 0, (user + 1).sqrt() / user.clamp(min=1), 0.), (item + 1).rsqrt()
-
-
 @BACKBONES.register('ultragcn')
 class UltraGCN(MF):
     r"""Backbone of UltraGCN: the tables themselves, and a pull along similar items.
@@ -131,7 +111,7 @@ class UltraGCN(MF):
     over the most similar items :math:`S(i)` of each positive; see :func:`item_neighbours`. From
     `"UltraGCN: Ultra Simplification of Graph Convolutional Networks for Recommendation"
     <https://arxiv.org/abs/2110.15114>`_, which sums over the batch where this is the mean.
-    :class:`pyg_advcf.methods.UltraGCN` is the weighted loss that stands in for propagation.
+    :func:`pyg_advcf.methods.ultragcn` adds the weighted loss that stands in for propagation.
 
     Args:
         data: Interactions; see :mod:`pyg_advcf.interactions`.

@@ -1,4 +1,5 @@
 r"""A variational graph autoencoder for collaborative filtering."""
+from dataclasses import dataclass
 from typing import Optional
 
 import torch
@@ -6,8 +7,9 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_positive
-from pyg_advcf.interactions import Batch, Embeddings
-from pyg_advcf.nn.backbone import Graphs
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.nn.backbone import Backbone, Encoder, Graphs
 from pyg_advcf.nn.lightgcn import LightGCN
 from pyg_advcf.registry import BACKBONES
 
@@ -28,6 +30,18 @@ class _Divergence(torch.autograd.Function):
         if torch.is_grad_enabled():  # The gradient will be differentiated itself.
             excess = torch.expm1(2 * log_std)
         return grad * mean, grad * excess
+
+
+@dataclass(eq=False)
+class Posterior(Embeddings):
+    r"""Embeddings of :class:`VGAE` with the normal distributions that they were drawn from.
+
+    Attributes:
+        mean: :math:`\mu` of users and of items.
+        log_std: :math:`\log \sigma` of users and of items.
+    """
+    mean: Optional[Embeddings] = None
+    log_std: Optional[Embeddings] = None
 
 
 @BACKBONES.register('vgae')
@@ -83,13 +97,15 @@ class VGAE(LightGCN):
         self.log_std = nn.Linear(dim, dim, bias=False)
         self.beta = (1 / (self.num_users + self.num_items) if beta is None
                      else check_positive('beta', beta, zero=True))
-        self.reset_parameters()
+        self._reset_maps()
+
+    def _reset_maps(self) -> None:
+        for layer in (self.mean, self.log_std):
+            nn.init.xavier_uniform_(layer.weight)
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
-        for layer in self.children():  # None yet when the base class draws its tables.
-            if isinstance(layer, nn.Linear):
-                nn.init.xavier_uniform_(layer.weight)
+        self._reset_maps()
 
     def forward(
         self,
@@ -107,29 +123,32 @@ class VGAE(LightGCN):
             noise: As of :meth:`LightGCN.forward`, inside LightGCN.
 
         Returns:
-            ``extra`` holds :math:`\mu` and :math:`\log \sigma`, each of users and of items.
+            A :class:`Posterior`.
         """
         last = self.graphs(graph, self.depth)[-1]
         if graph is not None and not isinstance(graph, Tensor):
             graph = graph[:-1]
         h = super().forward(graph, x, return_layers, noise)
-        h_last = self.conv((h.user, h.item), last)
-        mean = tuple(self.mean(t) for t in h_last)
-        log_std = tuple(self.log_std(t).clamp(max=_MAX_LOG_STD) for t in h_last)
+        h_last = self.conv(tuple(h), last)
+        mean = Embeddings(*map(self.mean, h_last))
+        log_std = Embeddings(*(self.log_std(t).clamp(max=_MAX_LOG_STD) for t in h_last))
         z = mean
         if self.training:
-            z = tuple(torch.addcmul(m, s.exp(), torch.randn_like(s))
-                      for m, s in zip(mean, log_std))
-        return Embeddings(*z, h.layers, (mean, log_std))
+            z = mean.map(lambda m, s: torch.addcmul(m, s.exp(), torch.randn_like(s)), log_std)
+        return Posterior(*z, layers=h.layers, mean=mean, log_std=log_std)
 
-    def kl_loss(self, z: Optional[Embeddings] = None) -> Tensor:
+    def encoder(self, *batches: Batch) -> Encoder:
+        r"""All rows: each draws noise, and the divergence is over all of them."""
+        return Backbone.encoder(self)
+
+    def kl_loss(self, z: Optional[Posterior] = None) -> Tensor:
         r"""Divergence of the posterior from :math:`N(0, 1)`, a scalar.
 
         Args:
             z: What :meth:`forward` returned; computed if absent.
         """
-        mean, log_std = (self() if z is None else z).extra
-        total = sum(_Divergence.apply(*side) for side in zip(mean, log_std))
+        z = self() if z is None else z
+        total = sum(_Divergence.apply(*side) for side in zip(z.mean, z.log_std))
         return total / (self.num_users + self.num_items)
 
     def penalty(self, batch: Batch, z: Optional[Embeddings] = None) -> Optional[Tensor]:

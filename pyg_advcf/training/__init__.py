@@ -1,10 +1,13 @@
-r"""Steps, the training loop, and checkpoints."""
-from pyg_advcf.training.bilevel import BilevelStep
-from pyg_advcf.training.checkpoint import load_safely, save_atomically
+r"""Training steps and the training loop."""
+from pyg_advcf.files import load_safely, save_atomically
+from pyg_advcf.training.bilevel import BilevelStep, hypergradient
 from pyg_advcf.training.fit import History, fit
 from pyg_advcf.training.memory import keep_freed_memory
+from pyg_advcf.training.min_max import MinMaxStep
 from pyg_advcf.training.sam import SAM, SAMStep
-from pyg_advcf.training.steps import MinMaxStep, Step
+from pyg_advcf.training.step import Step
+from pyg_advcf.training.step_for import step_for
+from pyg_advcf.training.updater import Updater
 
-__all__ = ['BilevelStep', 'History', 'MinMaxStep', 'SAM', 'SAMStep', 'Step', 'fit',
-           'keep_freed_memory', 'load_safely', 'save_atomically']
+__all__ = ['BilevelStep', 'History', 'MinMaxStep', 'SAM', 'SAMStep', 'Step', 'Updater', 'fit',
+           'hypergradient', 'keep_freed_memory', 'load_safely', 'save_atomically', 'step_for']

@@ -1,23 +1,98 @@
-r"""Two levels: a recommender, and the instance weights that it is trained with."""
+r"""Bi-level training: a recommender, and the instance weights that it is trained with."""
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
+from torch import Tensor, nn
+from torch.func import functional_call
 
 from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.instance_weighted import anchored_weights
-from pyg_advcf.interactions import Batch
 from pyg_advcf.loader import InteractionLoader
-from pyg_advcf.methods.recommender import BilevelRecommender
-from pyg_advcf.training.steps import Step, _adam
+from pyg_advcf.methods.accf import ACCF
+from pyg_advcf.methods.perturbed import Perturbed
+from pyg_advcf.training.step import Step
+from pyg_advcf.training.updater import BuildOptimizer, Updater
 
 MODES = ('unrolled', 'finite_difference', 'alternating')
 
 
+class _At(nn.Module):
+    r"""Runs a function of a module, for calls with other parameters."""
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, function: Callable[[Any], Tensor]) -> Tensor:
+        return function(self.module)
+
+
+def hypergradient(
+    recommender: ACCF,
+    found: Perturbed,
+    lr: float,
+    finite_difference: bool = False,
+) -> tuple[Tensor, Tensor]:
+    r"""What each weight does to the loss of held-out pairs, one SGD step ahead.
+
+    .. math::
+        \Theta' = \Theta - \eta\, \nabla_\Theta \frac{1}{B} \sum_k w_k \ell_k, \qquad
+        \frac{\partial F(\Theta')}{\partial w_k} = -\frac{\eta}{B}
+        \langle \nabla_\Theta \ell_k, \nabla F(\Theta') \rangle
+
+    Perturbations are held fixed. No ``.grad`` is touched.
+
+    Args:
+        recommender: One with instance weights that learn from held-out pairs.
+        found: ``recommender.perturb(batch, outer_batch)``.
+        lr: :math:`\eta`.
+        finite_difference: Whether to take the inner products from the losses at
+            :math:`\Theta \pm \xi \nabla F`, :math:`\xi = 0.01 / \|\nabla F\|`, in place of a
+            second derivative: less memory, not exact.
+
+    Returns:
+        :math:`F(\Theta')` and the derivatives, ``[B]``, both detached.
+    """
+    theirs = {id(p) for p in recommender.outer_parameters()}
+    named = [(name, p) for name, p in recommender.named_parameters()
+             if id(p) not in theirs and p.requires_grad]
+    theta = [p for _, p in named]
+    batch, outer_batch = found.batch, found.outer_batch
+
+    def at(values: list[Tensor], function: Callable[[Any], Tensor]) -> Tensor:
+        swapped = {f'module.{name}': t for (name, _), t in zip(named, values)}
+        return functional_call(_At(recommender), swapped, (function, ))
+
+    def grad(out: Tensor, at: list[Tensor], **kwargs: Any) -> list[Tensor]:
+        found = torch.autograd.grad(out, at, allow_unused=True, **kwargs)
+        return [torch.zeros_like(t) if g is None else g for g, t in zip(found, at)]
+
+    with torch.enable_grad():
+        weight = recommender.weights(found).detach().requires_grad_()
+        inner = (weight * recommender.instance_losses(found)).mean()
+        first = grad(inner, theta, retain_graph=True, create_graph=not finite_difference)
+        ahead = [(t - lr * g).detach().requires_grad_() for t, g in zip(theta, first)]
+        value = at(ahead, lambda method: method.outer_loss(outer_batch))
+        v = grad(value, ahead)
+        if not finite_difference:
+            product = torch.stack([(g * d).sum() for g, d in zip(first, v)]).sum()
+            along, = torch.autograd.grad(product, weight, retain_graph=True)
+            return value.detach(), -lr * along
+    length = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(d) for d in v]))
+    size = torch.where(length > 0, 0.01 / length, 0.)
+    with torch.no_grad():
+        plus, minus = (
+            at([t + sign * size * d for t, d in zip(theta, v)],
+               lambda method: method.instance_losses(
+                   method.perturb(batch, outer_batch, found.perturbation)))
+            for sign in (1., -1.))
+        slope = torch.where(size > 0, (plus - minus) / (2 * size), 0.)
+    return value.detach(), -lr * slope / slope.numel()
+
+
 class BilevelStep(Step):
-    r"""The lower level learns to rank, the upper level what each instance shall weigh.
+    r"""The inner problem learns to rank, the outer problem learns instance weights.
 
     .. math::
         \min_\Lambda F(\Theta^*(\Lambda)), \qquad
@@ -25,31 +100,30 @@ class BilevelStep(Step):
         + \ldots
 
     where :math:`F` is the plain loss of pairs that are neither in the graph nor among the
-    positives. Before the lower level moves, the upper level does, by the gradient of :math:`F` one
-    SGD step ahead of the lower one (:meth:`~pyg_advcf.methods.BilevelRecommender.hypergradient`):
-    an instance gains weight if its gradient points where the held-out pairs' does.
+    positives. The weights are updated first, by the gradient of :math:`F` one SGD step of the inner
+    problem ahead (:func:`hypergradient`): an instance gains weight if its gradient points in the
+    direction of the held-out pairs' gradient.
 
     Args:
-        inner: What is trained.
-        outer: Batches of held-out pairs: ``InteractionLoader(data, split='outer')`` after
-            ``RandomSplit(val=0, outer=0.05)``. It is begun anew at every epoch and whenever it
+        recommender: What is trained.
+        outer_loader: Batches of held-out pairs: ``InteractionLoader(data, split='outer')`` after
+            ``RandomSplit(val=0, outer=0.05)``. It starts again at every epoch and whenever it
             ends.
-        upper: Parameters of the upper level; those of ``inner`` by default.
         mode: ``'unrolled'``, exact; ``'finite_difference'``, in less memory; or
             ``'alternating'``: the weights of a held-out batch follow
             :func:`~pyg_advcf.criteria.anchored_weights` of its losses. With the recommender fixed,
             a plain held-out loss has no gradient in the weights.
-        every: Steps of the lower level per step of the upper one.
-        lookahead_lr: Rate :math:`\eta` of the step ahead; ``lr`` by default.
-        lr: Learning rate of the lower level (Adam).
-        upper_lr: Learning rate of the upper level (Adam).
+        every: Updates of the recommender per update of the weights.
+        lookahead_lr: Learning rate :math:`\eta` of the step ahead; ``lr`` by default.
+        lr: Learning rate of the recommender (Adam).
+        outer_lr: Learning rate of the weights (Adam).
         anchor: See :func:`~pyg_advcf.criteria.anchored_weights`, for ``'alternating'``.
         prefer: See :func:`~pyg_advcf.criteria.anchored_weights`, for ``'alternating'``.
-        optimizer: As in :class:`~pyg_advcf.training.Step`, for the lower level.
+        optimizer: As in :class:`~pyg_advcf.training.Step`, for the recommender.
 
     Raises:
-        ValueError: If ``inner`` has no upper level, if ``outer`` draws from the training graph, or
-            if an argument is unknown or out of range.
+        ValueError: If the recommender has no outer problem, if ``outer_loader`` draws from the
+            training graph, or if an argument is unknown or out of range.
 
     Example:
         >>> from pyg_advcf import MF, InteractionLoader, methods
@@ -57,98 +131,97 @@ class BilevelStep(Step):
         >>> from pyg_advcf.transforms import RandomSplit
         >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
         >>> data = RandomSplit(val=0., outer=0.1, per_user=False)(data)
-        >>> step = BilevelStep(methods.ACCF(MF(data, dim=8), data, weighting='bilevel'),
+        >>> step = BilevelStep(methods.ACCF(MF(data, dim=8), weighting='bilevel'),
         ...                    InteractionLoader(data, split='outer'))
         >>> losses = [step(batch) for batch in InteractionLoader(data)]
     """
-    trains = 'BilevelStep'
-
     def __init__(
         self,
-        inner: BilevelRecommender,
-        outer: InteractionLoader,
-        upper: Optional[list[Tensor]] = None,
+        recommender: ACCF,
+        outer_loader: InteractionLoader,
         mode: str = 'unrolled',
         every: int = 1,
         lookahead_lr: Optional[float] = None,
         lr: float = 1e-3,
-        upper_lr: float = 1e-3,
+        outer_lr: float = 1e-3,
         anchor: float = 1.,
         prefer: str = 'easy',
-        optimizer: Optional[Callable[[list], Optimizer]] = None,
+        optimizer: Optional[BuildOptimizer] = None,
     ) -> None:
-        if not isinstance(inner, BilevelRecommender) or not inner.upper_parameters():
-            raise ValueError(f"'inner' is {inner.__class__.__name__}, which learns no weights by "
-                             f"an upper level; use {inner.trained_by}, or Step")
-        if outer.split is None:
-            raise ValueError("'outer' draws training interactions, which the lower level fits "
-                             "anyway; hold some out with RandomSplit(val=0, outer=0.05) and pass "
-                             "InteractionLoader(data, split='outer')")
+        outer = recommender.outer_parameters()
+        if not outer:
+            raise ValueError(f"'recommender' is {recommender.__class__.__name__}, which learns no "
+                             f"weights by an outer problem; use Step, or pass the recommender "
+                             f"itself to 'fit'")
+        if outer_loader.split is None:
+            raise ValueError("'outer_loader' draws training interactions, which the recommender "
+                             "fits anyway; hold some out with RandomSplit(val=0, outer=0.05) and "
+                             "pass InteractionLoader(data, split='outer')")
         self.mode = check_name('mode', mode, MODES)
         self.every = check_count('every', every)
         self.lookahead_lr = check_positive(
             'lookahead_lr', lr if lookahead_lr is None else lookahead_lr, zero=True)
         self.anchor = check_positive('anchor', anchor)
         self.prefer = check_name('prefer', prefer, ('easy', 'hard'))
-        super().__init__(inner, lr, optimizer)
-        self.outer = outer
-        self.upper = list(inner.upper_parameters() if upper is None else upper)
-        self.upper_optimizer = _adam(self.upper, check_positive('upper_lr', upper_lr))
+        super().__init__(recommender, lr, optimizer, outer)
+        self.outer_loader = outer_loader
+        self.outer_updater = Updater(outer, outer_lr, argument='outer_lr')
         self.steps = 0
         self._batches: Iterator[Batch] = iter(())
 
     def on_epoch_start(self, epoch: int, *args: Any, **kwargs: Any) -> dict[str, float]:
-        self._batches = iter(())  # A resumed run begins its epoch with a fresh iterator too.
+        self._batches = iter(())  # A resumed run starts its epoch with a fresh iterator too.
         return super().on_epoch_start(epoch, *args, **kwargs)
 
     def _next(self) -> Batch:
         batch = next(self._batches, None)
         if batch is None:
-            self._batches = iter(self.outer)
+            self._batches = iter(self.outer_loader)
             batch = next(self._batches)
         return batch
 
-    def upper_gradient(self, views: Any, batch: Batch, outer: Batch) -> list[Optional[Tensor]]:
-        r"""The gradient by which the upper parameters move; no ``.grad`` is touched.
+    def hypergradient(self, found: Perturbed) -> tuple[Tensor, Tensor]:
+        r"""See :func:`hypergradient`; in the recommender's closed form where it has one."""
+        if self.mode == 'finite_difference':
+            return hypergradient(self.recommender, found, self.lookahead_lr, True)
+        closed = self.recommender.hypergradient(found, self.lookahead_lr)
+        if closed is not None:
+            return closed
+        return hypergradient(self.recommender, found, self.lookahead_lr)
+
+    def outer_gradient(self, found: Perturbed) -> list[Optional[Tensor]]:
+        r"""The gradient by which the weights are updated; no ``.grad`` is touched.
 
         Args:
-            views: ``method.views(batch, outer)``.
-            batch: A training batch.
-            outer: Held-out pairs.
+            found: ``recommender.perturb(batch, outer_batch)``.
         """
+        parameters = self.outer_updater.parameters
         if self.mode == 'alternating':
-            objective = anchored_weights(*self.method.outer_weights(views), self.anchor,
+            objective = anchored_weights(*self.recommender.outer_weights(found), self.anchor,
                                          self.prefer)
-            return list(torch.autograd.grad(objective, self.upper, allow_unused=True))
-        _, slope = self.method.hypergradient(views, batch, outer, self.lookahead_lr,
-                                             self.mode == 'finite_difference')
-        return list(torch.autograd.grad(self.method.weights(views), self.upper, slope,
+            return list(torch.autograd.grad(objective, parameters, allow_unused=True))
+        _, slope = self.hypergradient(found)
+        return list(torch.autograd.grad(self.recommender.weights(found), parameters, slope,
                                         allow_unused=True))
 
     def __call__(self, batch: Batch) -> Tensor:
         due = self.steps % self.every == 0
         self.steps += 1
-        outer = self._next() if due else None
-        views = self.method.views(batch, outer)
+        found = self.recommender.perturb(batch, self._next() if due else None)
         if due:
-            for p, grad in zip(self.upper, self.upper_gradient(views, batch, outer)):
-                p.grad = grad
-            self.upper_optimizer.step()
-            self.upper_optimizer.zero_grad()
-        loss = self.method.loss(views)
-        self.optimizer.zero_grad()
-        loss.backward(inputs=self.parameters)
-        self.optimizer.step()
+            self.outer_updater.apply(self.outer_gradient(found))
+        loss = self.recommender.inner_loss(found)
+        self.updater(loss)
         return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), 'upper_optimizer': self.upper_optimizer.state_dict(),
-                'outer': self.outer.state_dict(), 'steps': self.steps}
+        return {**super().state_dict(), 'outer_optimizer': self.outer_updater.state_dict(),
+                'outer_loader': self.outer_loader.state_dict(), 'steps': self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self.upper_optimizer.load_state_dict(state['upper_optimizer'])
-        self.outer.load_state_dict(state['outer'])
+        self.outer_updater.load_state_dict(state['outer_optimizer'])
+        self.outer_loader.load_state_dict(state['outer_loader'])
         self.steps = state['steps']
 
     def __repr__(self) -> str:

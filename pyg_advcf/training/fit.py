@@ -10,12 +10,14 @@ import torch
 from tqdm import tqdm
 
 from pyg_advcf._checks import check_count, check_name
+from pyg_advcf.files import load_safely, save_atomically
 from pyg_advcf.interactions import held_out, split_names
 from pyg_advcf.loader import InteractionLoader
+from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.metrics import evaluate as evaluate_model
-from pyg_advcf.training.checkpoint import load_safely, save_atomically
 from pyg_advcf.training.memory import keep_freed_memory
-from pyg_advcf.training.steps import Step
+from pyg_advcf.training.step import Step
+from pyg_advcf.training.step_for import step_for
 
 
 @dataclass
@@ -63,14 +65,15 @@ def _divergence(method: torch.nn.Module, losses: torch.Tensor, epoch: int) -> st
 
 
 def fit(
-    step: Step,
+    step: Union[Step, Recommender],
     loader: InteractionLoader,
     epochs: int = 1000,
+    lr: Optional[float] = None,
     evaluate: Optional[Callable[[], dict[str, float]]] = None,
     evaluate_every: int = 5,
     monitor: str = 'recall@20',
     patience: Optional[int] = 20,
-    select_from: int = 0,
+    select_from: Optional[int] = None,
     track: Optional[Callable[[], dict[str, float]]] = None,
     checkpoint: Union[str, Path, None] = None,
     resume: bool = False,
@@ -82,18 +85,20 @@ def fit(
     chooses: ``track`` is recorded and never looked at.
 
     Args:
-        step: How parameters move.
+        step: A recommender, which is trained by the step that it needs (:func:`step_for`); or a
+            step.
         loader: The batches of an epoch.
         epochs: Most epochs to train.
+        lr: Learning rate for a recommender, 1e-3 by default; a step has its own.
         evaluate: Returns the validation metrics. By default the method is ranked on the split
             ``'val'`` of ``loader.data``; without that split there is no validation, and all
             epochs are trained.
         evaluate_every: Epochs between evaluations.
         monitor: The metric to maximise, strictly.
         patience: *Evaluations* without improvement before training stops; ``None`` never stops.
-        select_from: The first (0-based) epoch that may be chosen, and from which patience counts:
-            the end of a warm start. Else a method that only begins there might be judged by weights
-            that it never touched.
+        select_from: The first (0-based) epoch that may be chosen, and from which patience counts;
+            by default the end of the method's warm-up. Otherwise a method that only begins there
+            might be judged by weights that it never updated.
         track: Returns further figures to record at each evaluation, for learning curves.
         checkpoint: File to write the whole state to after every evaluation, atomically.
         resume: Whether to go on from ``checkpoint`` if it exists. The run then ends exactly as it
@@ -102,32 +107,42 @@ def fit(
         progress: Whether to show a progress bar.
 
     Returns:
-        The history; the method inside ``step`` holds the best weights.
+        The history; the recommender holds the best weights.
 
     Raises:
-        ValueError: If an argument is out of range, ``monitor`` is not measured, or a checkpoint
-            is damaged.
+        ValueError: If an argument is out of range, if training would end within the warm-up, if
+            ``monitor`` is not measured, or if a checkpoint is damaged.
         FloatingPointError: If a loss is not finite; the message names the step, the method and the
             first such tensor, and the best weights so far are restored.
 
     Example:
-        >>> from pyg_advcf import MF, Step, methods
+        >>> from pyg_advcf import MF, methods
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
-        >>> step = Step(methods.BPR(MF(data, dim=8), data), lr=1e-2)
-        >>> history = fit(step, InteractionLoader(data), epochs=10, progress=False)
+        >>> recommender = methods.bpr(MF(data, dim=8))
+        >>> history = fit(recommender, InteractionLoader(data), 10, lr=1e-2, progress=False)
         >>> [record['epoch'] for record in history.evaluated]
         [4, 9]
     """
     check_count('epochs', epochs)
     check_count('evaluate_every', evaluate_every)
+    if isinstance(step, Recommender):
+        step = step_for(step, loader, **({} if lr is None else {'lr': lr}))
+    elif lr is not None:
+        raise ValueError(f"'lr' is {lr}, but {step!r} has a learning rate of its own; pass 'lr' to "
+                         f"the step")
+    if step.warmup_epochs >= epochs:
+        raise ValueError(f"'epochs' is {epochs}, but the warm-up of {step!r} takes "
+                         f"{step.warmup_epochs} epochs, so the method itself would never be "
+                         f"trained; raise 'epochs' or lower 'warmup_epochs'")
+    select_from = step.warmup_epochs if select_from is None else select_from
     check_count('select_from', select_from, minimum=0)
     if select_from >= epochs:
         raise ValueError(f"'select_from' is {select_from}, but only {epochs} epochs are trained, "
                          f"so none could be chosen; raise 'epochs'")
     if patience is not None:
         check_count('patience', patience)
-    method = step.method
+    method = step.recommender
     if evaluate is None and 'val' in split_names(loader.data):
         held_out(loader.data, 'val')  # An empty split is an error before any work is done.
         name, _, k = monitor.partition('@')

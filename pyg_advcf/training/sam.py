@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_advcf._checks import check_count, check_positive
-from pyg_advcf.interactions import Batch
+from pyg_advcf.batch import Batch
 from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.training.steps import Step
+from pyg_advcf.training.step import Step
+from pyg_advcf.training.updater import BuildOptimizer
 from pyg_advcf.transforms.perturb import global_scale
 
 
@@ -111,43 +112,46 @@ class SAM(Optimizer):
 
 
 class SAMStep(Step):
-    r"""A step of :class:`SAM`: a method with one player, trained towards flat minima.
+    r"""A step of :class:`SAM`: one optimizer, which looks for flat minima.
 
     Args:
-        method: What is trained.
+        recommender: What is trained.
         lr: Learning rate of Adam.
         rho: See :class:`SAM`.
         adaptive: See :class:`SAM`.
-        start: Epochs of the plain optimizer before.
+        warmup_epochs: Epochs of the plain optimizer before.
         optimizer: As in :class:`Step`; it is what SAM goes around.
 
     Raises:
-        ValueError: If an argument is out of range, or if the method has a second player or records
-            at every call (:class:`~pyg_advcf.methods.SharpCF`).
+        ValueError: If an argument is out of range, or if the recommender has an adversary or
+            records something at every call (:class:`~pyg_advcf.methods.SharpCF`).
 
     Example:
         >>> from pyg_advcf import MF, InteractionLoader, methods
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=99, num_items=40)[0]
-        >>> step = SAMStep(methods.BPR(MF(data, dim=8), data), lr=1e-2, rho=0.05)
+        >>> step = SAMStep(methods.bpr(MF(data, dim=8)), lr=1e-2, rho=0.05)
         >>> losses = [step(batch) for batch in InteractionLoader(data)]
     """
     def __init__(
         self,
-        method: Recommender,
+        recommender: Recommender,
         lr: float = 1e-3,
         rho: float = 0.05,
         adaptive: bool = False,
-        start: int = 0,
-        optimizer: Optional[Callable[[list], Optimizer]] = None,
+        warmup_epochs: int = 0,
+        optimizer: Optional[BuildOptimizer] = None,
     ) -> None:
-        if method.single_pass:
-            raise ValueError(f"'method' is {method.__class__.__name__}, which records scores at "
-                             f"every call, but SAM calls twice a step; use Step")
-        super().__init__(method, lr, optimizer)
-        self.start = check_count('start', start, minimum=0)
+        if recommender.single_pass:
+            raise ValueError(f"'recommender' ({recommender.__class__.__name__} with "
+                             f"{recommender.criterion.__class__.__name__}) records something at "
+                             f"every call, but SAM calls it twice a step; use Step")
+        super().__init__(recommender, lr, optimizer)
+        own = check_count('warmup_epochs', warmup_epochs, minimum=0)
+        self.sam_from = own
+        self.warmup_epochs = max(own, recommender.warmup_epochs)
         self.epoch = 0
-        self.optimizer = SAM(self.optimizer, rho, adaptive)
+        self.sam = SAM(self.updater.optimizer, rho, adaptive)
 
     def on_epoch_start(self, epoch: int, *args: Any, **kwargs: Any) -> dict[str, float]:
         self.epoch = epoch
@@ -155,13 +159,12 @@ class SAMStep(Step):
 
     def __call__(self, batch: Batch) -> Tensor:
         def closure() -> Tensor:
-            loss = self.method(batch)
-            self.optimizer.zero_grad()
-            loss.backward(inputs=self.parameters)
+            loss = self.recommender(batch)
+            self.updater.backward(loss)
             return loss.detach()
 
-        if self.epoch < self.start:
+        if self.epoch < self.sam_from:
             loss = closure()
-            self.optimizer.optimizer.step()
+            self.updater.optimizer.step()
             return loss
-        return self.optimizer.step(closure)
+        return self.sam.step(closure)

@@ -4,7 +4,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import EDGE_TYPE, num_nodes
+from pyg_advcf.interactions import EDGE_TYPE, num_nodes, split_key
 from pyg_advcf.transforms.random_split import RandomSplit
 
 
@@ -46,7 +46,7 @@ class ColdStartSplit(BaseTransform):
 
     def forward(self, data: HeteroData) -> HeteroData:
         data = self.split(data)
-        pairs = data[EDGE_TYPE].test_edge_label_index
+        pairs = data[EDGE_TYPE][split_key('test')]
         held = torch.bincount(pairs[0].long(), minlength=num_nodes(data)[0])
         data['user'].cold_mask = (held > 0) & (held < self.threshold)
         if not data['user'].cold_mask.any():

@@ -2,7 +2,7 @@ r"""Selecting training interactions together with their attributes."""
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_advcf.interactions import EDGE_TYPE
+from pyg_advcf.interactions import EDGE_TYPE, is_split_key
 
 
 def keep_edges(data: HeteroData, index: Tensor) -> HeteroData:
@@ -12,7 +12,7 @@ def keep_edges(data: HeteroData, index: Tensor) -> HeteroData:
     for key, value in list(store.items()):
         if key == 'edge_index':
             store[key] = value[:, index]
-        elif not key.endswith('_edge_label_index') and isinstance(value, Tensor) and (
+        elif not is_split_key(key) and isinstance(value, Tensor) and (
                 value.dim() > 0 and value.size(0) == num_edges):
             store[key] = value[index]
     return data

@@ -5,7 +5,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import EDGE_TYPE, degrees, num_nodes, split_names, validate
+from pyg_advcf.interactions import EDGE_TYPE, degrees, num_nodes, split_key, split_names, validate
 from pyg_advcf.transforms.edges import keep_edges
 
 
@@ -64,7 +64,7 @@ class KCore(BaseTransform):
         store = data[EDGE_TYPE]
         store.edge_index = torch.stack([n[p] for n, p in zip(new, store.edge_index)])
         for split in split_names(data):
-            key = f'{split}_edge_label_index'
+            key = split_key(split)
             pairs = torch.stack([n[p] for n, p in zip(new, store[key])])
             store[key] = pairs[:, (pairs >= 0).all(dim=0)]
         return data

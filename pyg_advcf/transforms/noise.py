@@ -5,7 +5,14 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_advcf._checks import check_positive
-from pyg_advcf.interactions import EDGE_TYPE, num_nodes, split_names, validate
+from pyg_advcf.interactions import (
+    EDGE_TYPE,
+    is_split_key,
+    num_nodes,
+    split_key,
+    split_names,
+    validate,
+)
 
 _ROUND = 2**16  # Pairs drawn at once; the same for every ratio, so that the sets are nested.
 
@@ -44,14 +51,14 @@ class AddInteractionNoise(BaseTransform):
         edge_index = store.edge_index
         num_edges = edge_index.size(1)
         for key, value in store.items():
-            if key != 'edge_index' and not key.endswith('_edge_label_index') and isinstance(
+            if key != 'edge_index' and not is_split_key(key) and isinstance(
                     value, Tensor) and value.dim() > 0 and value.size(0) == num_edges:
                 raise ValueError(f"the interactions have the attribute '{key}', which injected "
                                  f"ones would lack; delete it first")
         # The small term keeps 0.1 * 30 from falling below 3 by rounding.
         count = int(self.ratio * num_edges + 1e-9)
-        taken = torch.cat([edge_index, *(store[f'{split}_edge_label_index']
-                                         for split in split_names(data))], dim=1)
+        held_out = (store[split_key(split)] for split in split_names(data))
+        taken = torch.cat([edge_index, *held_out], dim=1)
         taken = torch.unique(taken[0].long() * num_items + taken[1]).cpu()
         free = num_users * num_items - taken.numel()
         if count > free // 2:

@@ -10,7 +10,8 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_advcf._checks import check_count, check_name, check_positive
-from pyg_advcf.interactions import Batch, Embeddings
+from pyg_advcf.batch import Batch
+from pyg_advcf.embeddings import Embeddings
 
 NORMS = ('row', 'global', 'sign')
 Objective = Callable[[Embeddings], Tensor]
@@ -39,11 +40,11 @@ def scaled(direction: Embeddings, epsilon: float, norm: str) -> Embeddings:
             ``'sign'``: every entry is plus or minus ``epsilon``.
     """
     if norm == 'sign':
-        return Embeddings(*(epsilon * t.sign() for t in direction[:2]))
+        return direction.map(lambda t: epsilon * t.sign())
     if norm == 'global':
-        scale = global_scale(direction[:2], epsilon)
-        return Embeddings(*(t * scale for t in direction[:2]))
-    return Embeddings(*(_rows_of_length(t, epsilon) for t in direction[:2]))
+        scale = global_scale(tuple(direction), epsilon)
+        return direction.map(lambda t: t * scale)
+    return direction.map(lambda t: _rows_of_length(t, epsilon))
 
 
 def _safe_rows_of_length(t: Tensor, epsilon: float) -> Tensor:
@@ -68,23 +69,23 @@ def _rows_of_length(t: Tensor, epsilon: float) -> Tensor:
 def _inside(delta: Embeddings, epsilon: float, norm: str) -> Embeddings:
     r"""The nearest point of the ball of radius ``epsilon``."""
     if norm == 'sign':
-        return Embeddings(*(t.clamp(-epsilon, epsilon) for t in delta[:2]))
+        return delta.map(lambda t: t.clamp(-epsilon, epsilon))
     if norm == 'global':
-        factor = (epsilon / global_norm(delta[:2])).clamp(max=1.).nan_to_num(1.)
-        return Embeddings(*(t * factor for t in delta[:2]))
-    return Embeddings(*(t * (epsilon / t.norm(dim=-1, keepdim=True)).clamp(max=1.).nan_to_num(1.)
-                        for t in delta[:2]))
+        factor = (epsilon / global_norm(tuple(delta))).clamp(max=1.).nan_to_num(1.)
+        return delta.map(lambda t: t * factor)
+    return delta.map(
+        lambda t: t * (epsilon / t.norm(dim=-1, keepdim=True)).clamp(max=1.).nan_to_num(1.))
 
 
 def _only(delta: Embeddings, batch: Batch) -> Embeddings:
     r"""``delta`` in the rows that the batch names, zero elsewhere."""
+    user, item, neg_item = delta.rows(batch)
     out = []
-    for table, ids in zip(delta[:2], (batch.user, torch.cat([batch.item,
-                                                             batch.neg_item.reshape(-1)]))):
+    for table, rows in zip(delta, (user, torch.cat([item, neg_item.reshape(-1)]))):
         keep = torch.zeros(table.size(0), 1, dtype=table.dtype, device=table.device)
-        keep[ids] = 1.
+        keep[rows] = 1.
         out.append(table * keep)
-    return Embeddings(*out)
+    return delta.with_tables(*out)
 
 
 class Perturbation(BaseTransform):
@@ -100,7 +101,7 @@ class Perturbation(BaseTransform):
             ``'sign'``, each entry. Over 70,000 rows, 0.5 globally moves a row by 0.002, and by 0.5
             row by row: these are different parameters.
         objective: For the use as a transform: maps :class:`~pyg_advcf.Embeddings` to the scalar
-            that the shift shall raise.
+            that the perturbation is to raise.
         restrict_to_batch: Whether to shift the rows alone that the batch names. Behind a graph
             network all neighbours of the batch have some gradient, and with ``norm='row'`` each of
             them moves by ``epsilon``.
@@ -143,13 +144,13 @@ class Perturbation(BaseTransform):
 
         def gradient(shift: Optional[Embeddings]) -> Embeddings:
             with torch.enable_grad():
-                point = [t.detach().clone() if shift is None else t.detach() + shift[side]
-                         for side, t in enumerate(x[:2])]
-                point = [t.requires_grad_() for t in point]
-                found = torch.autograd.grad(objective(Embeddings(*point)), point,
-                                            allow_unused=True)
-            return Embeddings(*(torch.zeros_like(p) if g is None else g
-                                for g, p in zip(found, point)))
+                point = (x.map(lambda t: t.detach().clone()) if shift is None
+                         else x.map(lambda t, d: t.detach() + d, shift))
+                for table in point:
+                    table.requires_grad_()
+                found = torch.autograd.grad(objective(point), tuple(point), allow_unused=True)
+            return x.with_tables(*(torch.zeros_like(p) if g is None else g
+                                   for g, p in zip(found, point)))
 
         return self.from_gradient(x, gradient, batch)
 
@@ -167,8 +168,7 @@ class Perturbation(BaseTransform):
             raise ValueError("'restrict_to_batch' is True, but there is no 'batch': pass the batch "
                              "whose rows may move")
         with torch.no_grad():
-            delta = self._shift(x, gradient, batch if self.restrict_to_batch else None)
-            return Embeddings(*(t.detach() for t in delta[:2]))
+            return self._shift(x, gradient, batch if self.restrict_to_batch else None).detach()
 
     needs_objective = True
 
@@ -210,7 +210,7 @@ class RandomNoise(Perturbation):
         super().__init__(epsilon, norm, None, restrict_to_batch)
 
     def _shift(self, x: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
-        direction = Embeddings(*(torch.randn_like(t) for t in x[:2]))
+        direction = x.map(torch.randn_like)
         return scaled(direction if batch is None else _only(direction, batch), self.epsilon,
                       self.norm)
 
@@ -281,13 +281,12 @@ class ProjectedGradient(Perturbation):
                           else check_positive('step_size', step_size, zero=True))
 
     def _shift(self, x: Embeddings, gradient: Gradient, batch: Optional[Batch]) -> Embeddings:
-        delta = Embeddings(*(torch.zeros_like(t) for t in x[:2]))
+        delta = x.map(torch.zeros_like)
         for turn in range(self.steps):
             direction = gradient(delta if turn > 0 else None)
             step = scaled(direction if batch is None else _only(direction, batch), self.step_size,
                           self.norm)
-            delta = _inside(Embeddings(*(d + s for d, s in zip(delta[:2], step))), self.epsilon,
-                            self.norm)
+            delta = _inside(delta.map(torch.add, step), self.epsilon, self.norm)
         return delta
 
     def __repr__(self) -> str:

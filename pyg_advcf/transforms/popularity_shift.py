@@ -7,7 +7,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_advcf._checks import check_count, check_positive
-from pyg_advcf.interactions import EDGE_TYPE, degrees, validate
+from pyg_advcf.interactions import EDGE_TYPE, degrees, is_split_key, split_key, validate
 from pyg_advcf.transforms.edges import keep_edges
 
 
@@ -71,7 +71,7 @@ class PopularityShiftSplit(BaseTransform):
     def forward(self, data: HeteroData) -> HeteroData:
         validate(data)
         store = data[EDGE_TYPE]
-        taken = [key for key in store.keys() if key.endswith('_edge_label_index')]
+        taken = [key for key in store.keys() if is_split_key(key)]
         if taken:
             raise ValueError(f"'data' already holds out {taken}; apply this to unsplit data")
         edge_index = store.edge_index
@@ -105,9 +105,9 @@ class PopularityShiftSplit(BaseTransform):
                              f"train on; lower them")
         held: dict[str, Optional[torch.Tensor]] = {}
         for number, gamma in enumerate(self.gammas):
-            held[f'test_gamma{gamma:g}_edge_label_index'] = edge_index[:, shuffled[label == number]]
+            held[split_key(f'test_gamma{gamma:g}')] = edge_index[:, shuffled[label == number]]
         if num_val > 0:
-            held['val_edge_label_index'] = edge_index[:, rest[:num_val]]
+            held[split_key('val')] = edge_index[:, rest[:num_val]]
         data = keep_edges(data, rest[num_val:].sort()[0])
         for key, pairs in held.items():
             data[EDGE_TYPE][key] = pairs

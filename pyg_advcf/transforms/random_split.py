@@ -4,7 +4,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_advcf._checks import check_positive
-from pyg_advcf.interactions import EDGE_TYPE, degrees, validate
+from pyg_advcf.interactions import EDGE_TYPE, degrees, split_key, validate
 from pyg_advcf.transforms.edges import keep_edges
 
 
@@ -77,7 +77,7 @@ class RandomSplit(BaseTransform):
             until = taken + (ratio * total + 1e-9).floor()
             chosen = (place >= taken) & (place < until)
             taken = until
-            key = f'{name}_edge_label_index'
+            key = split_key(name)
             if key in data[EDGE_TYPE]:
                 raise ValueError(f"'data' already has a split '{name}'; pass {name}=0 to keep it")
             held[key] = edge_index[:, order[chosen].sort()[0]]

@@ -1,0 +1,134 @@
+r"""Embeddings of users and items, which know which rows of the data they hold."""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_advcf._checks import check_ids
+from pyg_advcf.batch import Batch
+
+
+class Index:
+    r"""Where the row of each node of the data is in a table that does not hold all rows in order.
+
+    Args:
+        position: The row of every node, ``[num_nodes]``; ``-1`` where the table has none. Several
+            nodes may share a row.
+        ids: The nodes in the order of the rows, if every row belongs to one node.
+
+    Example:
+        >>> index = Index.of(torch.tensor([7, 3, 7]), size=9)
+        >>> index.ids, index(torch.tensor([3, 7]))
+        (tensor([3, 7]), tensor([0, 1]))
+    """
+    def __init__(self, position: Tensor, ids: Optional[Tensor] = None) -> None:
+        self.position, self.ids = position, ids
+
+    @classmethod
+    def of(cls, ids: Tensor, size: int) -> 'Index':
+        r"""The index of a table with a row for each of the distinct ``ids``, in rising order."""
+        check_ids('batch', ids, size)
+        seen = torch.zeros(size, dtype=torch.bool, device=ids.device)
+        seen[ids] = True
+        ids = seen.nonzero().view(-1)
+        position = torch.full((size, ), -1, dtype=torch.long, device=ids.device)
+        position[ids] = torch.arange(ids.numel(), device=ids.device)
+        return cls(position, ids)
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        r"""The rows of ``ids``.
+
+        Raises:
+            ValueError: If the table has no row for an id (checked on CPU).
+        """
+        rows = self.position[ids]
+        if rows.device.type == 'cpu' and rows.numel() > 0 and int(rows.min()) < 0:
+            missing = int(ids.reshape(-1)[rows.reshape(-1).argmin()])
+            raise ValueError(f"the embeddings hold no row for the id {missing}: they were encoded "
+                             f"for another batch; call 'encode' with the batch that is scored, or "
+                             f"compute all embeddings by calling the backbone")
+        return rows
+
+
+@dataclass(eq=False)
+class Embeddings:
+    r"""A table of users and one of items. Unpacks into the two: ``user, item = z``.
+
+    What a backbone returns holds either all rows, or the rows that a batch reads; then it maps the
+    ids of the data to its rows by itself, so that ids always are those of the data.
+
+    Attributes:
+        user: User embeddings, ``[num_users, D]`` or fewer rows.
+        item: Item embeddings, ``[num_items, D]`` or fewer rows.
+        user_index: Which users the rows belong to; ``None`` if all users in order.
+        item_index: Which items the rows belong to; ``None`` if all items in order.
+        layers: The embeddings of every propagation layer, from layer 0 on, where they were
+            requested with ``return_layers=True``; else empty.
+
+    Example:
+        >>> z = Embeddings(torch.eye(2), torch.ones(3, 2))
+        >>> z.users(torch.tensor([1, 1]))
+        tensor([[0., 1.],
+                [0., 1.]])
+    """
+    user: Tensor
+    item: Tensor
+    user_index: Optional[Index] = None
+    item_index: Optional[Index] = None
+    layers: tuple['Embeddings', ...] = ()
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.user, self.item))
+
+    def user_rows(self, ids: Tensor) -> Tensor:
+        r"""The rows of ``user`` that belong to the user ids, in the shape of ``ids``."""
+        return ids if self.user_index is None else self.user_index(ids)
+
+    def item_rows(self, ids: Tensor) -> Tensor:
+        r"""The rows of ``item`` that belong to the item ids, in the shape of ``ids``."""
+        return ids if self.item_index is None else self.item_index(ids)
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        r"""The rows of the batch's users, positive items and negative items."""
+        return (self.user_rows(batch.user), self.item_rows(batch.item),
+                self.item_rows(batch.neg_item))
+
+    def users(self, ids: Tensor) -> Tensor:
+        r"""The embeddings of the user ids, ``[*, D]``."""
+        return F.embedding(self.user_rows(ids), self.user)
+
+    def items(self, ids: Tensor) -> Tensor:
+        r"""The embeddings of the item ids, ``[*, D]``."""
+        return F.embedding(self.item_rows(ids), self.item)
+
+    @property
+    def is_complete(self) -> bool:
+        r"""Whether all users and all items have their own row, in order."""
+        return self.user_index is None and self.item_index is None
+
+    def map(self, function: Callable[..., Tensor], *others: 'Embeddings') -> 'Embeddings':
+        r"""Applies ``function`` to the tables of this and of ``others``, side by side.
+
+        Layers are mapped too where all have them, and dropped otherwise. The rows stay the same.
+        """
+        layers = ()
+        if all(len(other.layers) == len(self.layers) for other in others):
+            layers = tuple(layer.map(function, *(other.layers[place] for other in others))
+                           for place, layer in enumerate(self.layers))
+        user, item = (function(*tables) for tables in zip(self, *others))
+        return Embeddings(user, item, self.user_index, self.item_index, layers)
+
+    def with_tables(self, user: Tensor, item: Tensor) -> 'Embeddings':
+        r"""The same rows with other values, without layers."""
+        return Embeddings(user, item, self.user_index, self.item_index)
+
+    def detach(self) -> 'Embeddings':
+        r"""Detaches both tables."""
+        return self.map(Tensor.detach)
+
+    def replace(self, **changes) -> 'Embeddings':
+        r"""A copy with some attributes changed."""
+        return replace(self, **changes)
