@@ -1,11 +1,11 @@
-r"""Seeds of what is drawn anew every epoch."""
+r"""Random seeds for what is drawn in every epoch."""
 import numpy as np
 
 
 def epoch_seed(*parts: int) -> int:
-    r"""A seed below 2**32 of a tuple like ``(seed, epoch)``: a resumed run draws the same.
+    r"""A seed below 2**32 from a tuple such as ``(seed, epoch)``: a resumed run draws the same.
 
-    Sums would not do, since ``(0, 1)`` and ``(1, 0)`` would draw alike.
+    A sum would not work, since ``(0, 1)`` and ``(1, 0)`` would give the same seed.
 
     Example:
         >>> epoch_seed(0, 1) == epoch_seed(0, 1), epoch_seed(0, 1) == epoch_seed(1, 0)

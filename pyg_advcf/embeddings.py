@@ -26,6 +26,8 @@ class Index:
     """
     def __init__(self, position: Tensor, ids: Optional[Tensor] = None) -> None:
         self.position, self.ids = position, ids
+        # A loss asks several times for the rows of the same tensors.
+        self._found: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     @classmethod
     def of(cls, ids: Tensor, size: int) -> 'Index':
@@ -44,6 +46,14 @@ class Index:
         Raises:
             ValueError: If the table has no row for an id (checked on CPU).
         """
+        if torch.compiler.is_compiling():
+            return self.position[ids]
+        key = id(ids), ids._version  # The entry keeps the tensor, so its `id` is not reused.
+        if key not in self._found:
+            self._found[key] = ids, self._look_up(ids)
+        return self._found[key][1]
+
+    def _look_up(self, ids: Tensor) -> Tensor:
         rows = self.position[ids]
         if rows.device.type == 'cpu' and rows.numel() > 0 and int(rows.min()) < 0:
             missing = int(ids.reshape(-1)[rows.reshape(-1).argmin()])

@@ -3,8 +3,8 @@ r"""User-item interactions as one :class:`~torch_geometric.data.HeteroData`.
 The training graph is ``data['user', 'interacts', 'item'].edge_index``. The same edge type holds the
 held-out pairs: ``val_edge_label_index``, and ``test_edge_label_index`` or, for several test sets,
 ``test_<name>_edge_label_index``. A *split* is named by what precedes ``_edge_label_index``. The
-split ``outer`` holds training interactions that are left out of the graph for the upper level of
-bi-level training: they are known, so nothing draws or ranks them.
+split ``outer`` holds training interactions that are left out of the graph for the outer problem of
+bi-level training. They are known, so they are neither sampled as negatives nor recommended.
 """
 import numbers
 from typing import Optional
@@ -151,8 +151,8 @@ def validate(data: HeteroData) -> HeteroData:
     _check_pairs('edge_index', store.edge_index, num_users, num_items)
     for split in split_names(data):
         if split not in ('val', 'outer', 'test') and not split.startswith('test_'):
-            raise ValueError(f"'{split}' is no name of a split: training stops by 'val', an upper "
-                             f"level learns from 'outer', and test sets are 'test' or "
+            raise ValueError(f"'{split}' is no name of a split: training stops by 'val', "
+                             f"bi-level training uses 'outer', and test sets are 'test' or "
                              f"'test_<name>'")
         _check_pairs(split_key(split), store[split_key(split)], num_users, num_items)
     return data

@@ -93,8 +93,8 @@ class AdapTau(Criterion):
         L = \frac{1}{B} \sum_b \Big[ -c^+_b / \tau_0 + \log \sum_j e^{c^-_{bj} / \tau_{u_b}} \Big]
 
     on cosines :math:`c` (``Cosine(1.)``). The temperatures are constants that :meth:`update` sets
-    once per epoch. Over the users :math:`U'` whose training degree is not in the lowest fifth, and
-    their interactions :math:`O'`:
+    once per epoch; :func:`~pyg_advcf.training.fit` does so. With the users :math:`U'` whose
+    training degree is not in the lowest fifth, and their interactions :math:`O'`:
 
     .. math::
         \frac{1}{\tau_0} = \frac{\ln \frac{|U'| m}{2 |O'|}}{\mu^+ - \mu}, \qquad
@@ -104,10 +104,10 @@ class AdapTau(Criterion):
     where :math:`\mu^+` is the mean cosine of :math:`O'`, :math:`\mu` that of :math:`U'` with all
     items, :math:`W` Lambert's function, and :math:`\ell_u` the mean loss of the user's rows since
     the last update, at temperature 1. Users with larger losses get larger temperatures. Numerator
-    and denominator of :math:`1 / \tau_0` are held at 0.05 or more.
+    and denominator of :math:`1 / \tau_0` are at least 0.05.
 
-    Losses are recorded in training mode alone. They and the temperatures are part of the
-    ``state_dict``: a resumed run goes on exactly.
+    Losses are recorded in training mode only. They and the temperatures are part of the
+    ``state_dict``: a resumed run continues exactly.
 
     Args:
         num_users: Number of users.

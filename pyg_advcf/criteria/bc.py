@@ -36,15 +36,15 @@ def bc(
 class BCLoss(Criterion):
     r"""BC loss, a bias-aware angular margin, `arXiv 2210.11054 <https://arxiv.org/abs/2210.11054>`_.
 
-    InfoNCE where the angle :math:`\theta` of a positive pair is widened by a margin, the larger the
-    less its popularity alone predicts it:
+    InfoNCE where the angle :math:`\theta` of a positive pair is widened by a margin. The margin is
+    larger, the less the popularity of user and item predicts the pair:
 
     .. math::
         s^+ = \cos(\theta + M) / \tau_1, \qquad
         M = \min(1 - \sigma(p_u \cdot p_i),\ \pi - \theta)
 
     The popularity branch :math:`p` has a row for every distinct training degree of users and of
-    items, and learns by :meth:`branch_loss` alone: no gradient of this loss reaches it.
+    items, and learns only by :meth:`branch_loss`: no gradient of this loss reaches it.
 
     The scores are cosines without a temperature: ``Cosine(1.)``.
 

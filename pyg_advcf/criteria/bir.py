@@ -16,11 +16,11 @@ from pyg_advcf.registry import CRITERIA
 def resample(neg: Tensor, log_q: Tensor, num_draws: int) -> Tensor:
     r"""Columns drawn with replacement from :math:`\mathrm{softmax}(s - \log q)` of each row.
 
-    In ascending order, which no sum over the draws sees.
+    In ascending order, which does not change a sum over the draws.
 
     Args:
         neg: Scores, ``[B, N]``; excluded ones are drawn only where a row has no others.
-        log_q: Log-probability, up to a constant, with which the columns came about, ``[N]`` or
+        log_q: Log-probability, up to a constant, with which the columns were sampled, ``[N]`` or
             ``[B, N]``.
         num_draws: Draws per row.
 
@@ -49,14 +49,14 @@ class BIR(Criterion):
     r"""BIR, in-batch negatives resampled by score, `arXiv 2205.14859
     <https://arxiv.org/abs/2205.14859>`_.
 
-    The items of a batch come about by popularity :math:`q`. Of each row's negatives as many are
-    drawn anew, with replacement, by
+    The items of a batch are sampled by popularity :math:`q`. As many negatives as a row has are
+    resampled from them, with replacement, by
 
     .. math::
         P_b(j) \propto e^{s_{bj} - \log q_j}
 
-    so that they stand for a draw from the softmax over the catalogue; InfoNCE compares them. No
-    gradient passes through the drawing. Use it with the shared negatives of
+    so that they approximate a sample from the softmax over the catalogue, and go into InfoNCE. No
+    gradient passes through the sampling. Use it with the shared negatives of
     ``InteractionLoader(negatives='in_batch')``, which are masked where they are known positives.
 
     Args:

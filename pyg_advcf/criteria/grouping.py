@@ -1,4 +1,4 @@
-r"""Rows of a batch that belong together, without a loop and without a synchronisation."""
+r"""Groups of rows of a batch, without a Python loop and without a synchronisation."""
 import torch
 from torch import Tensor
 

@@ -1,7 +1,7 @@
 r"""Hardness models of AdvInfoNCE: raw hardness ``g [B, N]`` of the negatives of a batch.
 
 A model is called as ``model(batch, x)``, where ``x`` holds the layer-0 tables for the models that
-look at them. What it returns goes through a softmax over the row's negatives.
+use them. What it returns goes through a softmax over the row's negatives.
 """
 from typing import Optional
 
@@ -14,7 +14,7 @@ from pyg_advcf.ops import sampled_product
 
 
 class EmbedHardness(nn.Module):
-    r""":math:`g_{uj} = a_u \cdot b_j` with tables of the adversary's own, Xavier-normal.
+    r""":math:`g_{uj} = a_u \cdot b_j` with separate tables of the adversary, Xavier-normal.
 
     Args:
         num_users: Number of users.
@@ -67,14 +67,14 @@ class MLPHardness(nn.Module):
 
 
 class UniformHardness(nn.Module):
-    r""":math:`g = 0`: no adversary; what remains is the constant :math:`\ln k`."""
+    r""":math:`g = 0`: no adversary, so that only the constant :math:`\ln k` remains."""
     def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
         return torch.zeros(batch.user.numel(), batch.neg_item.size(-1),
                            device=batch.neg_item.device)
 
 
 class RandomHardness(nn.Module):
-    r""":math:`p = r / \sum r` with :math:`r \sim U(0, 1)`, drawn anew at every call."""
+    r""":math:`p = r / \sum r` with :math:`r \sim U(0, 1)`, drawn at every call."""
     def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
         r = torch.rand(batch.user.numel(), batch.neg_item.size(-1), device=batch.neg_item.device)
         return r.clamp(min=torch.finfo(r.dtype).tiny).log()

@@ -39,7 +39,7 @@ class WeightNetwork(nn.Module):
         self.out = nn.Linear(dim, 1, bias=False)
 
     def reset_parameters(self) -> None:
-        r"""Draws the parameters anew."""
+        r"""Initialises the parameters again."""
         self.hidden.reset_parameters()
         self.out.reset_parameters()
 
@@ -102,13 +102,13 @@ class InstanceWeighted(nn.Module):
         self.network = WeightNetwork(dim)
 
     def weight(self, z: Embeddings, batch: Batch, through_mean: bool = False) -> Tensor:
-        r"""The weights, averaging 1, with gradients to the network alone, ``[B]``.
+        r"""The weights, averaging 1, with gradients only to the network, ``[B]``.
 
         Args:
             z: Embeddings that hold the rows of the batch.
             batch: The ids.
-            through_mean: Whether the mean is differentiated too. Right where the objective is not
-                weighted itself, as in the upper level of bi-level training.
+            through_mean: Whether the mean is differentiated too. This is right where the objective
+                itself is not weighted, as in the outer problem of bi-level training.
         """
         log = self.network.log_weight(z, batch)
         mean = torch.logsumexp(log, 0) - math.log(log.numel())
@@ -145,7 +145,7 @@ def anchored_weights(
     anchor: float = 1.,
     prefer: str = 'easy',
 ) -> Tensor:
-    r"""An objective for weights alone, the losses fixed.
+    r"""An objective for the weights, with the losses held fixed.
 
     .. math::
         \pm \sum_b p_b \ell_b + \kappa \sum_b p_b \ln(B p_b), \qquad

@@ -1,4 +1,4 @@
-r"""InvCF: preferences that predict alike whatever the popularity next to them."""
+r"""InvCF: preference embeddings that do not depend on popularity."""
 from typing import Optional
 
 import torch
@@ -43,7 +43,7 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
 
 
 class InvCFLoss(nn.Module):
-    r"""Invariant collaborative filtering: preference and popularity embeddings, held apart.
+    r"""Invariant collaborative filtering: separate embeddings of preference and popularity.
 
     .. math::
         L = L(E) + \lambda_1 L(P) + \lambda_3 \left( L([P \| E]) + L([P_\pi \| E]) \right)

@@ -1,4 +1,4 @@
-r"""Embeddings of popularity: nodes of equal training degree share a row."""
+r"""Embeddings of popularity: nodes with the same training degree share a row."""
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ class PopularityEmbedding(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        r"""Draws the tables anew, Xavier-normal."""
+        r"""Initialises the tables again, Xavier-normal."""
         nn.init.xavier_normal_(self.user.weight)
         nn.init.xavier_normal_(self.item.weight)
 

@@ -76,7 +76,7 @@ class PrototypeInfoNCE(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor, seed: int = 0) -> None:
-        r"""Clusters the nodes anew, from the last centroids on.
+        r"""Clusters the nodes again, starting from the last centroids.
 
         Args:
             x: Embeddings of all nodes, ``[num_nodes, dim]``.

@@ -70,8 +70,8 @@ class SDRO(Criterion):
 
     where :math:`\ell_g` is the mean InfoNCE of the group's rows in the batch, and
     :math:`\bar\ell_g` its running value, which a batch without the group leaves as it is. The
-    weights move before the loss is taken, in training mode alone; they start out equal and get no
-    gradient. From "Distributionally-robust Recommendations for Improving Worst-case User
+    weights are updated before the loss is computed, in training mode only; they start out equal and
+    get no gradient. From "Distributionally-robust Recommendations for Improving Worst-case User
     Experience" (WWW 2022).
 
     Running losses and weights are part of the ``state_dict``.

@@ -27,18 +27,18 @@ def trajectory(pos: Tensor, before: Tensor, known: Optional[Tensor] = None) -> T
 
 
 class TrajectoryPenalty(nn.Module):
-    r"""Keeps the scores of the positives near what they were some epochs ago.
+    r"""Penalises changes of the positives' scores since some epochs ago.
 
     .. math::
         \frac{\lambda}{B} \sum_b \left(s^+_b - H_e(k_b)\right)^2
 
     where :math:`H_e(k)` is the score that interaction :math:`k` had in epoch :math:`e - E`. From
     `"Adversarial Collaborative Filtering for Free" <https://arxiv.org/abs/2308.13541>`_: it
-    stands in for the adversarial loss around flat minima, without a second pass.
+    replaces the adversarial loss in the search for flat minima, without a second pass.
 
-    Scores are kept by *interaction id* (:attr:`pyg_advcf.Batch.id`), so shuffling is harmless; an
-    interaction that was not seen exactly :math:`E` epochs ago adds nothing. The scores are part of
-    the ``state_dict``: a resumed run goes on exactly.
+    Scores are stored by *interaction id* (:attr:`pyg_advcf.Batch.id`), so that shuffling does not
+    matter; an interaction that was not seen exactly :math:`E` epochs ago adds nothing. The scores
+    are part of the ``state_dict``: a resumed run continues exactly.
 
     Args:
         num_interactions: Number of training interactions.
@@ -130,7 +130,7 @@ class TrajectoryPenalty(nn.Module):
         return penalty
 
     def reset_parameters(self) -> None:
-        r"""Forgets all scores."""
+        r"""Discards all stored scores."""
         self.turn.fill_(_NEVER)
 
     def extra_repr(self) -> str:

@@ -36,7 +36,7 @@ def warp(
 class WARP(Criterion):
     r"""WARP, a hinge loss weighted by the estimated rank of the positive.
 
-    The negatives of a row are draws, in their order. The first one that violates the margin,
+    The negatives of a row are samples, in their order. The first one that violates the margin,
     :math:`s^-_{bj} > s^+_b - \mu`, is the only one that counts; the more draws it took, the
     better the positive is ranked already:
 

@@ -22,7 +22,7 @@ class XIR(Criterion):
         L = \lambda L_{InfoNCE}(\text{cache}) + (1 - \lambda) L_{InfoNCE}(\text{batch})
 
     Each item counts how often it was drawn (since :meth:`forget`). After a call in training mode
-    the cache is filled anew, with replacement, from the items just drawn, by these counts. It
+    the cache is filled again, with replacement, from the items just drawn, by these counts. It
     starts out uniform over the catalogue. Cache and counts are part of the ``state_dict``.
 
     The negatives are the items of the batch followed by the cache: :meth:`pool`.
@@ -73,11 +73,11 @@ class XIR(Criterion):
         return torch.cat([batch.item, self.cache])
 
     def on_epoch_start(self, epoch: int, recommender: Any) -> None:
-        r"""Counts anew in every epoch."""
+        r"""Resets the counts of draws at every epoch."""
         self.forget()
 
     def forget(self) -> None:
-        r"""Sets the counts of draws back to 0; the cache stays."""
+        r"""Resets the counts of draws to 0; the cache is kept."""
         self.drawn.zero_()
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-r"""Public datasets, a synthetic one with known false negatives, and frames of one's own."""
+r"""Public datasets, a synthetic one with known false negatives, and your own data frames."""
 from pyg_advcf.datasets.amazon_book import AmazonBook
 from pyg_advcf.datasets.amazon_pet import AmazonPet
 from pyg_advcf.datasets.base import InteractionDataset

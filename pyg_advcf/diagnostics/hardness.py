@@ -1,4 +1,4 @@
-r"""What the adversary of AdvInfoNCE does: hardness against popularity and false negatives."""
+r"""What the adversary of AdvInfoNCE does: hardness by popularity, and false negatives."""
 from typing import NamedTuple, Optional
 
 import torch
@@ -45,14 +45,14 @@ def hardness_report(
     batch_size: int = 1024,
     seed: int = 0,
 ) -> HardnessReport:
-    r"""Draws uniform negatives for every training interaction and reads off their hardness.
+    r"""Samples uniform negatives for every training interaction and measures their hardness.
 
     Args:
         method: A method whose criterion has ``log_hardness(batch, x)``, as
             :func:`~pyg_advcf.methods.advinfonce`.
         data: Interactions.
-        false_negatives: ``[users, items]``, ``True`` where an item not in training is liked after
-            all (``data.relevant`` of :class:`~pyg_advcf.datasets.SyntheticExposure`).
+        false_negatives: ``[users, items]``, ``True`` where a user likes an item that is not in
+            training (``data.relevant`` of :class:`~pyg_advcf.datasets.SyntheticExposure`).
         num_neg: :math:`N`.
         bins: Bins of equally many items, by popularity.
         batch_size: Interactions at once.

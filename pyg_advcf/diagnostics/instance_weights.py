@@ -25,8 +25,8 @@ def weight_report(
 
     Args:
         method: A method with learned weights, as :class:`~pyg_advcf.methods.ACCF`.
-        data: What it is trained on. Where ``injected`` marks false interactions, these are set
-            against the others.
+        data: What it is trained on. Where ``injected`` marks false interactions, their mean
+            weight is reported too.
         size: Triplets to draw.
         bins: Groups of equally many triplets.
         seed: Seed of the draw; the same triplets each time.

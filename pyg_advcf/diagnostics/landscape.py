@@ -1,4 +1,4 @@
-r"""Loss landscapes around trained embeddings, and how sharp the minimum is."""
+r"""Loss landscapes around trained embeddings, and the sharpness of the minimum."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
@@ -96,7 +96,7 @@ def sharpness(
     steps: int = 10,
     norm: str = 'global',
 ) -> float:
-    r"""How much the loss can rise nearby: :math:`\max_{\|\Delta\| \leq \rho} L(E + \Delta) - L(E)`.
+    r"""The largest rise of the loss, :math:`\max_{\|\Delta\| \leq \rho} L(E + \Delta) - L(E)`.
 
     The maximum is sought by projected gradient ascent, so the figure is a lower bound.
 
@@ -121,7 +121,7 @@ def sharpness(
 
 def plot_landscape(landscapes: dict[str, Landscape], path: Union[str, Path, None] = None,
                    ax: Optional['Axes'] = None) -> 'Axes':
-    r"""Draws the rise of the loss over the centre: lines, or the plane's mean over all angles.
+    r"""Plots the rise of the loss above its centre; a plane is averaged over all angles.
 
     Args:
         landscapes: By label.

@@ -1,8 +1,8 @@
-r"""The strongest hardness that a divergence budget allows, in closed form.
+r"""The strongest hardness within a divergence budget, in closed form.
 
 For a positive with negatives of score :math:`s_j`, let :math:`f_j = e^{s_j - s^+}`. An adversary
 with probabilities :math:`p` makes the AdvInfoNCE loss
-:math:`\log(1 + k N \sum_j p_j f_j)`, so the worst case maximises :math:`\sum_j p_j f_j` within its
+:math:`\log(1 + k N \sum_j p_j f_j)`, so the worst case maximises :math:`\sum_j p_j f_j` within the
 budget. :math:`P_0` is uniform. A trained hardness model can be measured against these bounds.
 """
 import math

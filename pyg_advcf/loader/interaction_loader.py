@@ -12,7 +12,7 @@ from pyg_advcf.loader.negative_sampler import NEGATIVES, NegativeSampler
 
 
 class InteractionLoader:
-    r"""Iterates over the training interactions in batches, with negatives drawn anew.
+    r"""Mini-batches of the training interactions, with freshly sampled negatives.
 
     Everything is a tensor operation on the device of ``data``: no worker processes and no Python
     loop per interaction.
@@ -21,9 +21,9 @@ class InteractionLoader:
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         batch_size: Positives per batch, :math:`B`.
         num_neg: Negatives per positive, :math:`N`; ignored for ``'in_batch'``.
-        sampler: ``'interaction'``: each interaction once per epoch. ``'user'``: users evenly, a
-            uniform positive of each, as many as there are interactions; the authors of AdvInfoNCE
-            sample so.
+        sampler: ``'interaction'``: each interaction once per epoch. ``'user'``: all users in turn,
+            with a uniformly drawn positive each time, until there are as many pairs as
+            interactions; this is how the authors of AdvInfoNCE sample.
         negatives: ``'uniform'`` or ``'popularity'`` over the items outside the user's training
             items (exactly); or ``'in_batch'``: the other positives of the batch, with
             :attr:`~pyg_advcf.Batch.neg_mask` ``False`` for the row's own and known positives.
@@ -102,7 +102,7 @@ class InteractionLoader:
         return Batch(user, item, item, index, ~self.negative_sampler.known.among(user, item))
 
     def state_dict(self) -> dict[str, Any]:
-        r"""The state of the generator: a resumed run draws on where it stopped."""
+        r"""The state of the random number generator, so that a resumed run continues it."""
         return {'generator': self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

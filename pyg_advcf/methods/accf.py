@@ -142,7 +142,7 @@ class ACCF(Recommender):
                          outer_batch, perturbation, whole, **kwargs)
 
     def weights(self, found: Perturbed) -> Tensor:
-        r"""The weights :math:`w_k`, with gradients to their network alone, ``[B]``."""
+        r"""The weights :math:`w_k`, with gradients only to their network, ``[B]``."""
         if self.weighting == 'none':
             return torch.ones_like(found.batch.user, dtype=found.z.user.dtype)
         return self.criterion.weight(found.z, found.batch,

@@ -13,7 +13,7 @@ from pyg_advcf.registry import METHODS
 class BC(Recommender):
     r"""BC loss, a bias-aware angular margin, `arXiv 2210.11054 <https://arxiv.org/abs/2210.11054>`_.
 
-    In the first epochs the popularity branch alone learns; from then on it is frozen and sets
+    In the first epochs only the popularity branch learns; from then on it is frozen and sets
     the margins of :class:`~pyg_advcf.criteria.BCLoss`, with which the backbone learns:
 
     .. math::

@@ -11,10 +11,10 @@ from pyg_advcf.registry import METHODS
 
 @METHODS.register('invcf')
 class InvCF(Recommender):
-    r"""InvCF, InfoNCE on preferences that popularity is held apart from.
+    r"""InvCF, InfoNCE on preferences that are separated from popularity.
 
     Next to the backbone's tables there is one of popularity, with a row for each training degree,
-    which goes through the same backbone. Ranking is by the preferences alone. See
+    which goes through the same backbone. Ranking uses the preferences only. See
     :class:`~pyg_advcf.criteria.InvCFLoss`.
 
     Args:

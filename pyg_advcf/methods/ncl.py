@@ -23,7 +23,7 @@ class NCL(ViewRecommender):
 
     :math:`L^s` contrasts the embeddings of layer :math:`2k`, sums over nodes of the same side,
     with each node's own of layer 0, against all nodes of the side. :math:`L^p` is
-    :class:`~pyg_advcf.criteria.PrototypeInfoNCE` on the tables, clustered anew before every epoch
+    :class:`~pyg_advcf.criteria.PrototypeInfoNCE` on the tables, clustered again before every epoch
     after ``warmup_epochs``.
 
     Both are means over the unique nodes of a batch. The published weights, 1e-6 to 1e-10, apply to

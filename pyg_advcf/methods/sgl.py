@@ -24,8 +24,8 @@ class SGL(ViewRecommender):
     .. math::
         L = L_{BPR}(Z) + \lambda\, L_{\mathrm{ViewInfoNCE}}(Z', Z'')
 
-    where :math:`Z', Z''` are the embeddings over two views, drawn anew before every epoch. They
-    follow from the seed and the epoch, so a resumed run sees the same.
+    where :math:`Z', Z''` are the embeddings over two views, drawn before every epoch from the
+    seed and the epoch, so that a resumed run sees the same ones.
 
     Args:
         backbone: One that propagates; LightGCN is published.

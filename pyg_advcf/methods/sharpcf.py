@@ -12,8 +12,8 @@ from pyg_advcf.registry import METHODS
 class SharpCF(Recommender):
     r"""BPR with the trajectory penalty, `arXiv 2308.13541 <https://arxiv.org/abs/2308.13541>`_.
 
-    Flat minima at the cost of BPR: :class:`~pyg_advcf.criteria.TrajectoryPenalty` keeps the scores
-    of the positives near those of ``lag`` epochs ago.
+    Flat minima at about the cost of BPR: :class:`~pyg_advcf.criteria.TrajectoryPenalty` penalises
+    changes of the positives' scores since ``lag`` epochs ago.
 
     Args:
         backbone: Computes the embeddings.

@@ -1,4 +1,4 @@
-r"""Alignment and uniformity of embeddings, as measures of what was learned."""
+r"""Alignment and uniformity of embeddings."""
 from typing import Any, Optional
 
 import torch
@@ -20,7 +20,7 @@ def alignment_uniformity(
     seed: int = 0,
     chunk_size: int = 2048,
 ) -> dict[str, float]:
-    r"""How near interacting pairs are, and how evenly users and items are spread.
+    r"""Alignment of interacting pairs and uniformity of users and items.
 
     With embeddings :math:`\hat z` of unit length:
 

@@ -18,8 +18,8 @@ def evaluate_by_degree(
 ) -> dict[str, dict[str, Any]]:
     r"""Metrics where only held-out items of one range of popularity count as relevant.
 
-    The whole catalogue is ranked as always; what changes is the truth. A user counts in a group if
-    the group holds one of the user's items.
+    The whole catalogue is ranked as in :func:`evaluate`; only the relevant items change. A user
+    counts in a group if one of the user's held-out items is in it.
 
     Args:
         model: As of :func:`evaluate`.

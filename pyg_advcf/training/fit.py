@@ -25,9 +25,9 @@ class History:
     r"""What happened in training, as plain data.
 
     Attributes:
-        epochs: One record per epoch: ``epoch`` (0-based), ``loss``, ``seconds`` (training alone),
-            and what the step and the evaluation logged; evaluated epochs have the validation
-            metrics, and those of ``track`` under their own keys.
+        epochs: One record per epoch: ``epoch`` (0-based), ``loss``, ``seconds`` (without
+            evaluation), and what the step and the evaluation logged; evaluated epochs have the
+            validation metrics, and those of ``track`` under their own keys.
         best_epoch: The epoch whose weights were kept; -1 without validation.
         best_value: Its value of the monitored metric.
         stopped_early: Whether patience ran out.
@@ -82,7 +82,7 @@ def fit(
     r"""Trains until ``epochs`` are done or the validation metric stops improving.
 
     The weights of the best evaluated epoch are restored at the end. Only the validation split
-    chooses: ``track`` is recorded and never looked at.
+    selects: the values of ``track`` are recorded and not used.
 
     Args:
         step: A recommender, which is trained by the step that it needs (:func:`step_for`); or a

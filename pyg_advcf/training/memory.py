@@ -1,4 +1,4 @@
-r"""Keeping freed memory in the process: training allocates the same tables in every step."""
+r"""Keeping freed memory in the process, since every step allocates the same tables again."""
 import ctypes
 import platform
 
@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     By default large blocks go back at every ``free`` and are faulted in, page by page, at the next
     allocation, which can take longer than the arithmetic of a training step. The setting holds for
     the whole process, whose memory then may stay at its highest point; nothing else changes.
-    :func:`~pyg_advcf.training.fit` calls it; call it yourself for a loop of your own on CPU.
+    :func:`~pyg_advcf.training.fit` calls it; call it in a custom training loop on CPU.
 
     Returns:
         Whether it had an effect: ``False`` with other C libraries.

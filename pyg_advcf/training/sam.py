@@ -18,7 +18,7 @@ class SAM(Optimizer):
     r"""Sharpness-aware minimisation around any optimizer, `arXiv 2010.01412
     <https://arxiv.org/abs/2010.01412>`_.
 
-    The optimizer moves the parameters by the gradient that they have at the worst point nearby:
+    The optimizer updates the parameters by the gradient at the worst point nearby:
 
     .. math::
         g' = \nabla L\!\left(\Theta + \rho \frac{\nabla L(\Theta)}{\|\nabla L(\Theta)\|}\right)
@@ -27,7 +27,7 @@ class SAM(Optimizer):
 
     Args:
         optimizer: Moves the parameters, which it holds; its state is the state.
-        rho: Radius :math:`\rho \geq 0`; 0 is the optimizer alone.
+        rho: Radius :math:`\rho \geq 0`; 0 is the optimizer without SAM.
         adaptive: Whether to measure distance relative to the size of each parameter (ASAM).
 
     Raises:

@@ -1,4 +1,4 @@
-r"""What the views of a training graph share: a ratio, a source of randomness, exact counts."""
+r"""The base class of views of the training graph."""
 from typing import Optional
 
 import torch
@@ -22,9 +22,9 @@ def share(ratio: float, count: int) -> int:
 
 
 def subgraph(graph: EdgeIndex, keep: Tensor) -> EdgeIndex:
-    r"""The graph of some edges, all nodes kept; ``keep`` are columns of ``graph``, rising.
+    r"""The graph of some edges and all nodes; ``keep`` are columns of ``graph``, ascending.
 
-    Degrees are those of the result, so propagation over it is normalised anew.
+    Degrees are those of the result, so propagation over it is normalised by them.
 
     Example:
         >>> from pyg_advcf import as_graph
@@ -40,15 +40,15 @@ def subgraph(graph: EdgeIndex, keep: Tensor) -> EdgeIndex:
 
 
 class GraphView(BaseTransform):
-    r"""Base class: a random part of the training graph; users, items and held-out pairs stay.
+    r"""Base class: a random part of the training graph, with all users, items and held-out pairs.
 
     Args:
         ratio: :math:`\rho \in [0, 1)`, the share that is dropped; 0 changes nothing.
-        seed: Seed of the draw: two calls draw the same.
-        generator: Draws on from this one instead, so that two calls differ.
+        seed: Random seed: two calls draw the same.
+        generator: Random number generator in place of ``seed``; successive calls then differ.
 
     Attributes:
-        per_layer: Whether :meth:`graphs` draws another part for every propagation.
+        per_layer: Whether :meth:`graphs` draws a different part for every propagation.
 
     Raises:
         ValueError: If ``ratio`` is out of range.
@@ -68,12 +68,12 @@ class GraphView(BaseTransform):
 
     def draw(self, edge_index: Tensor, num_users: int, num_items: int,
              generator: torch.Generator) -> Tensor:
-        r"""The columns of ``edge_index`` that stay, in rising order."""
+        r"""The columns of ``edge_index`` that are kept, in ascending order."""
         raise NotImplementedError
 
     def keep(self, edge_index: Tensor, num_users: int, num_items: int,
              generator: torch.Generator) -> Tensor:
-        r"""As :meth:`draw`, of which something has to be left.
+        r"""As :meth:`draw`, but an error if no edge is kept.
 
         Raises:
             ValueError: If no edge is left.

@@ -10,12 +10,12 @@ class NodeDrop(GraphView):
     items, drawn uniformly.
 
     From `"Self-supervised Graph Learning for Recommendation" <https://arxiv.org/abs/2010.10783>`_.
-    All interactions of a dropped node go; the node itself stays under its id, isolated.
+    All interactions of a dropped node are removed; the node itself keeps its id and is isolated.
 
     Args:
         ratio: :math:`\rho \in [0, 1)`; 0.1 by default, up to 0.5 in the paper.
-        seed: Seed of the draw: two calls draw the same.
-        generator: Draws on from this one instead, so that two calls differ.
+        seed: Random seed: two calls draw the same.
+        generator: Random number generator in place of ``seed``; successive calls then differ.
 
     Raises:
         ValueError: If ``ratio`` is out of range, or no interaction is left.

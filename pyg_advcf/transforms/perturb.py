@@ -102,7 +102,7 @@ class Perturbation(BaseTransform):
             row by row: these are different parameters.
         objective: For the use as a transform: maps :class:`~pyg_advcf.Embeddings` to the scalar
             that the perturbation is to raise.
-        restrict_to_batch: Whether to shift the rows alone that the batch names. Behind a graph
+        restrict_to_batch: Whether to shift only the rows that the batch names. Behind a graph
             network all neighbours of the batch have some gradient, and with ``norm='row'`` each of
             them moves by ``epsilon``.
 

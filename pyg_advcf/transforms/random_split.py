@@ -9,10 +9,10 @@ from pyg_advcf.transforms.edges import keep_edges
 
 
 class RandomSplit(BaseTransform):
-    r"""Holds interactions out of the training graph, at random.
+    r"""Splits interactions off the training graph, at random.
 
-    The pairs leave the graph; their other edge attributes leave with them. A ratio of 0 leaves
-    the split that is already there as it is: ``RandomSplit(val=0.1)`` cuts a validation split out
+    The pairs are removed from the graph, together with their edge attributes. A ratio of 0 leaves
+    an existing split as it is: ``RandomSplit(val=0.1)`` cuts a validation split out
     of the training graph of a dataset that has its own test set.
 
     Args:

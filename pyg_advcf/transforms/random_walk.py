@@ -17,14 +17,14 @@ class RandomWalk(EdgeDrop):
     From `"Self-supervised Graph Learning for Recommendation" <https://arxiv.org/abs/2010.10783>`_.
     A message-passing layer over its own part of the edges is one step of a random walk. As a
     transform it leaves ``edge_index`` as it is, and adds
-    ``data['user', 'interacts', 'item'].layer_edge_index``, a list of ``[2, E']``: hand it to a
+    ``data['user', 'interacts', 'item'].layer_edge_index``, a list of ``[2, E']``: pass it to a
     backbone as ``graph``.
 
     Args:
         ratio: :math:`\rho \in [0, 1)`; 0.1 by default, up to 0.5 in the paper.
         num_layers: Number of layers, for the use as a transform.
-        seed: Seed of the draw: two calls draw the same.
-        generator: Draws on from this one instead, so that two calls differ.
+        seed: Random seed: two calls draw the same.
+        generator: Random number generator in place of ``seed``; successive calls then differ.
 
     Raises:
         ValueError: If an argument is out of range, or no interaction is left.

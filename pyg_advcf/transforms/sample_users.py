@@ -12,8 +12,8 @@ from pyg_advcf.transforms.k_core import KCore
 class SampleUsers(BaseTransform):
     r"""Keeps a random share of the users and the items that they trained on, for reduced runs.
 
-    Both are renumbered, as :class:`KCore` does; held-out pairs of items that nobody trains on any
-    more are dropped.
+    Both are renumbered, as by :class:`KCore`; held-out pairs of items without training
+    interactions are dropped.
 
     Args:
         ratio: Share of the users, above 0 and at most 1.
