@@ -1,17 +1,16 @@
 r"""InfoNCE: against sampled, in-batch, or all items."""
-from collections.abc import Callable
-from typing import Optional, Union
+from typing import Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import REDUCTIONS, Criterion, check_scores, finite, reduce
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn.similarity import Cosine, Similarity
+from pyg_advcf.ops.cross_entropy import chunked_cross_entropy
 from pyg_advcf.registry import CRITERIA
 
 
@@ -50,59 +49,6 @@ class InfoNCE(Criterion):
 
     def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
         return infonce(pos, neg, 'none')
-
-
-Excluded = Union[Tensor, tuple[Tensor, Tensor], None]
-
-
-def chunked_cross_entropy(
-    a: Tensor,
-    b: Tensor,
-    target: Tensor,
-    chunk_size: int,
-    bias: Optional[Tensor] = None,
-    excluded: Optional[Callable[[int, int], Excluded]] = None,
-) -> Tensor:
-    r"""Cross entropy of the scores ``a @ b.t() + bias``, some rows at once.
-
-    Memory is ``chunk_size * M``, forward and backward: of several chunks, the backward pass scores
-    each again.
-    PyTorch's own ``linear_cross_entropy`` excludes nothing and can't be differentiated twice.
-
-    Args:
-        a: ``[B, D]``.
-        b: ``[M, D]``.
-        target: The right column of each row, ``[B]``; it always counts.
-        chunk_size: Rows scored at once.
-        bias: Added to the columns, ``[M]``.
-        excluded: ``excluded(start, stop)`` tells what must not count in these rows: a mask, or
-            the pair ``(row, column)``, rows from ``start`` on.
-
-    Returns:
-        ``[B]``.
-    """
-    def chunk(a: Tensor, b: Tensor, target: Tensor, bias: Optional[Tensor],
-              out: Excluded) -> Tensor:
-        scores = a @ b.t() if bias is None else torch.addmm(bias, a, b.t())
-        lowest = scores.new_tensor(float('-inf'))
-        if isinstance(out, Tensor):
-            out = out.scatter(1, target.view(-1, 1), False)
-            scores = scores.masked_fill(out, float('-inf'))
-        elif out is not None:
-            row, column = out
-            other = column != target[row]
-            scores = scores.index_put((row[other], column[other]), lowest)
-        return F.cross_entropy(scores, target, reduction='none')
-
-    bounds = [(start, min(start + chunk_size, a.size(0)))
-              for start in range(0, a.size(0), chunk_size)]
-    losses = []
-    for start, stop in bounds:
-        args = (a[start:stop], b, target[start:stop], bias,
-                None if excluded is None else excluded(start, stop))
-        losses.append(chunk(*args) if len(bounds) == 1 else
-                      checkpoint(chunk, *args, use_reentrant=False))
-    return torch.cat(losses) if losses else a.new_zeros(0)
 
 
 class InBatchInfoNCE(nn.Module):

@@ -5,6 +5,7 @@ from typing import Any, Optional, Union
 import torch
 from torch import Tensor, nn
 
+from pyg_advcf._checks import check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria import Criterion, EmbeddingCriterion, EmbeddingL2
 from pyg_advcf.embeddings import Embeddings
@@ -86,6 +87,7 @@ class Recommender(nn.Module):
         self.negatives = getattr(criterion, 'negatives', Criterion.negatives)
         self.warmup_epochs = getattr(criterion, 'warmup_epochs', 0)
         self.single_pass = getattr(criterion, 'single_pass', False)
+        check_positive('l2', l2, zero=True)
         self.l2 = EmbeddingL2(l2, self.negatives == 'one' if l2_negatives is None else l2_negatives)
 
     def on_epoch_start(self, epoch: int) -> None:

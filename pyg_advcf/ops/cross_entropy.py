@@ -1,9 +1,16 @@
-r"""Cross entropy of the products of two sets of rows, gradients along with the loss."""
-from typing import Optional
+r"""Cross entropy of the products of two sets of rows, some rows at a time.
+
+:func:`product_cross_entropy` computes its gradients together with the loss: the fastest way where
+the rows' weights are known beforehand. :func:`chunked_cross_entropy` returns the loss of every row
+and can exclude entries; its backward pass scores the rows again.
+"""
+from collections.abc import Callable
+from typing import Optional, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 
 class _ProductCrossEntropy(torch.autograd.Function):
@@ -80,3 +87,56 @@ def product_cross_entropy(
         scores = 2**20 if a.device.type == 'cpu' else 2**24
         chunk_size = max(128, scores // max(b.size(0), 1))
     return _ProductCrossEntropy.apply(a, b, target, weight, bias, chunk_size)
+
+
+Excluded = Union[Tensor, tuple[Tensor, Tensor], None]
+
+
+def chunked_cross_entropy(
+    a: Tensor,
+    b: Tensor,
+    target: Tensor,
+    chunk_size: int,
+    bias: Optional[Tensor] = None,
+    excluded: Optional[Callable[[int, int], Excluded]] = None,
+) -> Tensor:
+    r"""Cross entropy of the scores ``a @ b.t() + bias``, some rows at once.
+
+    Memory is ``chunk_size * M``, forward and backward: of several chunks, the backward pass scores
+    each again. PyTorch's own ``linear_cross_entropy`` excludes nothing and can't be differentiated
+    twice.
+
+    Args:
+        a: ``[B, D]``.
+        b: ``[M, D]``.
+        target: The right column of each row, ``[B]``; it is never excluded.
+        chunk_size: Rows scored at once.
+        bias: Added to the columns, ``[M]``.
+        excluded: ``excluded(start, stop)`` tells what must not count in these rows: a mask, or
+            the pair ``(row, column)``, rows from ``start`` on.
+
+    Returns:
+        ``[B]``.
+    """
+    def chunk(a: Tensor, b: Tensor, target: Tensor, bias: Optional[Tensor],
+              out: Excluded) -> Tensor:
+        scores = a @ b.t() if bias is None else torch.addmm(bias, a, b.t())
+        lowest = scores.new_tensor(float('-inf'))
+        if isinstance(out, Tensor):
+            out = out.scatter(1, target.view(-1, 1), False)
+            scores = scores.masked_fill(out, float('-inf'))
+        elif out is not None:
+            row, column = out
+            other = column != target[row]
+            scores = scores.index_put((row[other], column[other]), lowest)
+        return F.cross_entropy(scores, target, reduction='none')
+
+    bounds = [(start, min(start + chunk_size, a.size(0)))
+              for start in range(0, a.size(0), chunk_size)]
+    losses = []
+    for start, stop in bounds:
+        args = (a[start:stop], b, target[start:stop], bias,
+                None if excluded is None else excluded(start, stop))
+        losses.append(chunk(*args) if len(bounds) == 1 else
+                      checkpoint(chunk, *args, use_reentrant=False))
+    return torch.cat(losses) if losses else a.new_zeros(0)
