@@ -44,16 +44,20 @@ class Index:
         r"""The rows of ``ids``.
 
         Raises:
-            ValueError: If the table has no row for an id (checked on CPU).
+            ValueError: If an id is out of range or the table has no row for it (checked on CPU).
         """
         if torch.compiler.is_compiling():
             return self.position[ids]
+        if ids.is_inference():  # Has no version.
+            return self._look_up(ids)
         key = id(ids), ids._version  # The entry keeps the tensor, so its `id` is not reused.
         if key not in self._found:
             self._found[key] = ids, self._look_up(ids)
         return self._found[key][1]
 
     def _look_up(self, ids: Tensor) -> Tensor:
+        if ids.device.type == 'cpu':
+            check_ids('ids', ids, self.position.numel())
         rows = self.position[ids]
         if rows.device.type == 'cpu' and rows.numel() > 0 and int(rows.min()) < 0:
             missing = int(ids.reshape(-1)[rows.reshape(-1).argmin()])
@@ -118,6 +122,20 @@ class Embeddings:
     def is_complete(self) -> bool:
         r"""Whether all users and all items have their own row, in order."""
         return self.user_index is None and self.item_index is None
+
+    def check_complete(self, argument: str) -> 'Embeddings':
+        r"""Returns these embeddings if they hold all rows.
+
+        Args:
+            argument: Their name in the error message.
+
+        Raises:
+            ValueError: If they hold only the rows of a batch.
+        """
+        if not self.is_complete:
+            raise ValueError(f"'{argument}' holds the rows of a batch, but all rows are needed; "
+                             f"compute them without a batch: backbone()")
+        return self
 
     def map(self, function: Callable[..., Tensor], *others: 'Embeddings') -> 'Embeddings':
         r"""Applies ``function`` to the tables of this and of ``others``, side by side.

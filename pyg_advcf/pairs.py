@@ -70,7 +70,7 @@ class PairSet:
 
     def contains(self, user: Tensor, item: Tensor) -> Tensor:
         r"""Whether the pairs ``(user, item)`` are in the set, in their common shape."""
-        key = user * self.num_items + item
+        key = user.long() * self.num_items + item
         if len(self) == 0:
             return torch.zeros_like(key, dtype=torch.bool)
         place = torch.searchsorted(self.keys, key).clamp_(max=self.keys.numel() - 1)

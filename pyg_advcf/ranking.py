@@ -36,10 +36,14 @@ def score_all(
         batch_size: Users scored at once; memory grows with ``batch_size * num_items``.
         candidates: The items that may be ranked, boolean ``[num_items]``; all by default.
 
+    Raises:
+        ValueError: If ``z`` does not hold all rows.
+
     Yields:
         Some of the users ``[B]``, and their scores ``[B, num_items]``, :math:`-\infty` for items
         that are no candidates. The scores are overwritten in the next turn.
     """
+    z.check_complete('z')
     # One buffer for all chunks: a fresh one would be faulted in page by page each time.
     buffer = z.user.new_empty(min(batch_size, users.numel()), z.item.size(0))
     for chunk in users.split(batch_size):

@@ -1,15 +1,10 @@
 r"""What the tests of methods share."""
+import functools
+
 import torch
 
-from pyg_advcf import (
-    MF,
-    BilevelStep,
-    Embeddings,
-    InteractionLoader,
-    LightGCN,
-    MinMaxStep,
-    Step,
-)
+from pyg_advcf import MF, Embeddings, LightGCN, interaction_data, registry
+from pyg_advcf.methods import UnsupportedBackbone
 from pyg_advcf.nn import Backbone
 
 
@@ -26,14 +21,31 @@ BACKBONES = {
     'curved': lambda data: Curved(data, dim=4),
 }
 
-# By `trained_by`: what trains a method with a learning rate.
-STEPS = {
-    'Step': lambda method, data, lr: Step(method, lr=lr),
-    'MinMaxStep': lambda method, data, lr: MinMaxStep(method, lr=lr),
-    'BilevelStep': lambda method, data, lr: BilevelStep(
-        method, InteractionLoader(data, 16, split='outer'), lr=lr,
-    ) if method.second_player() else Step(method, lr=lr),
-}
+
+def tiny():
+    r"""Six users in a row, each with two items of their own neighbourhood."""
+    user = torch.arange(6)
+    return interaction_data(torch.stack([user.repeat(2), torch.cat([user, user + 1])]), 6, 7)
+
+
+@functools.cache
+def supports(backbone, method):
+    r"""Whether the method of that name can be built over the backbone of that name."""
+    try:
+        registry.METHODS[method](registry.BACKBONES[backbone](tiny(), dim=4))
+    except UnsupportedBackbone:
+        return False
+    return True
+
+
+# All combinations that work, by name.
+PAIRS = [(backbone, method) for backbone in registry.BACKBONES for method in registry.METHODS
+         if supports(backbone, method)]
+
+
+def num_neg(recommender, many):
+    r"""How many negatives to draw: one, or ``many`` where the method was published with several."""
+    return 1 if recommender.negatives == 'one' else many
 
 
 def loss_and_grads(method, batch):

@@ -1,6 +1,7 @@
 r"""Every example runs as a user would run it, with few epochs."""
-import json
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / 'examples'
+NAMES = ('lightgcn_accf.py', 'lightgcn_advinfonce.py', 'mf_sharpcf.py', 'own_data.py',
+         'own_loop.py')
+FIGURE = r'0\.\d{4}'
 
 
 def run(name, *args, cwd, **env):
@@ -15,6 +19,73 @@ def run(name, *args, cwd, **env):
                           capture_output=True, env={**os.environ, 'MPLBACKEND': 'Agg', **env})
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
+
+
+@pytest.fixture
+def ends(monkeypatch, tmp_path):
+    r"""The exit status of a script that ends by itself; run here, which spares the imports."""
+    def call(name, *args):
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as exit:
+            runpy.run_path(str(EXAMPLES / name))
+        assert list(tmp_path.iterdir()) == []
+        return exit.value.code
+
+    return call
+
+
+def is_png(path):
+    return path.stat().st_size > 5000 and path.read_bytes().startswith(b'\x89PNG')
+
+
+def rows_of(out, names, figures):
+    r"""The row of each name in a table: so many figures, and nothing is missing."""
+    rows = {name: re.findall(rf'^.*\b{name} +({FIGURE}.*)$', out, re.M) for name in names}
+    assert all(len(values.split()) == figures and 'NaN' not in values
+               for found in rows.values() for values in found)
+    return rows
+
+
+def test_every_example_is_tested():
+    assert sorted(path.name for path in EXAMPLES.glob('*.py')) == sorted(NAMES)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_example_is_a_short_script_on_the_public_interface(name):
+    source = (EXAMPLES / name).read_text()
+    assert len(source.splitlines()) <= 100
+    assert not re.search(r'pyg_advcf\._|import _|^from common|^import common', source, re.M)
+    assert '__main__' not in source
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_help_lists_exactly_what_is_accepted(ends, capsys, name):
+    assert ends(name, '--help') == 0
+    listed = set(re.findall(r'^  (?:-h, )?(--[\w-]+)', capsys.readouterr().out, re.M))
+    accepted = set(re.findall(r"add_argument\('(--[\w-]+)'", (EXAMPLES / name).read_text()))
+    assert listed == accepted | {'--help'} and '--epochs' in accepted
+
+
+@pytest.mark.parametrize('name, args, message', [
+    *((name, ['--epoch', 3], 'unrecognized arguments: --epoch 3') for name in NAMES),
+    *((name, ['--epochs', 'x'], 'argument --epochs: invalid int value') for name in NAMES),
+    *((name, ['--epochs', 0], 'argument --epochs: 0 is too low') for name in NAMES),
+    *((name, ['--dataset', 'coats'], 'argument --dataset: invalid choice') for name in NAMES[:3]),
+    *((name, ['--seeds', 0], 'argument --seeds: 0 is too low') for name in NAMES[:3]),
+    *((name, ['--lr', 'nan'], 'argument --lr: nan is too low') for name in NAMES[:3]),
+    ('lightgcn_advinfonce.py', ['--hardness', 'embedd'], 'argument --hardness: invalid choice'),
+    ('lightgcn_advinfonce.py', ['--num-neg', -1], 'argument --num-neg: -1 is too low'),
+    ('lightgcn_advinfonce.py', ['--sampler', 'item'], 'argument --sampler: invalid choice'),
+    ('lightgcn_accf.py', ['--weighting', 'both'], 'argument --weighting: invalid choice'),
+    ('lightgcn_accf.py', ['--noise', 0.1, -0.1], 'argument --noise: -0.1 is too low'),
+    ('mf_sharpcf.py', ['--norm', 'column'], 'argument --norm: invalid choice'),
+    ('mf_sharpcf.py', ['--warmup-epochs', 120], 'argument --warmup-epochs: needs to be below'),
+])
+def test_wrong_arguments_are_errors_before_any_work(ends, capsys, name, args, message):
+    assert ends(name, *args) == 2
+    out, err = capsys.readouterr()
+    assert f'{name}: error: ' in err and message in err and out == ''
 
 
 def test_own_loop(tmp_path):
@@ -28,109 +99,48 @@ def test_own_data(tmp_path):
 
 
 def test_lightgcn_advinfonce(tmp_path):
-    out = run('lightgcn_advinfonce.py', '--epochs', 5, '--json', 'out/r.json', cwd=tmp_path)
-    results = json.loads((tmp_path / 'out' / 'r.json').read_text())
-    assert [r['method'] for r in results] == ['bpr', 'infonce', 'advinfonce']
-    for r in results:
-        assert {'dataset', 'backbone', 'method', 'seed', 'best_epoch', 'epochs', 'valid', 'test',
-                'train_seconds_per_epoch'} <= set(r)
-        assert set(r['test']) == {'test_iid', 'test_ood', 'test_iid_official', 'test_ood_official'}
-        assert set(r['test']['test_ood']) == {'recall@20', 'ndcg@20', 'hr@20'}
-    assert 'recall@20' in out and (tmp_path / 'outputs' / 'hardness.png').stat().st_size > 5000
+    out = run('lightgcn_advinfonce.py', '--epochs', 5, cwd=tmp_path)
+    rows = rows_of(out, ('BPR', 'InfoNCE', 'AdvInfoNCE'), figures=4)
+    assert all(len(found) == 1 for found in rows.values())
+    assert len({found[0] for found in rows.values()}) == 3
+    assert all(word in out for word in ('recall@20', 'ndcg@20', 'test_iid', 'test_ood'))
+    assert re.search(rf'AdvInfoNCE, seed 0: KL\(P0\|\|P\) {FIGURE}, down-weighted', out)
+    assert is_png(tmp_path / 'outputs' / 'hardness.png')
 
 
 def test_lightgcn_advinfonce_on_coat(mirror, tmp_path):
-    out = run('lightgcn_advinfonce.py', '--dataset', 'coat', '--data-dir', 'd', '--seeds', 2,
-              '--backbone', 'mf', '--method', 'bce', 'bpr', 'infonce', 'advinfonce', 'uniform',
-              '--epochs', 5, '--json', 'coat.json', cwd=tmp_path, PYG_ADVCF_MIRROR=str(mirror))
-    results = json.loads((tmp_path / 'coat.json').read_text())
-    assert [(r['method'], r['seed']) for r in results] == [
-        (m, s) for s in (0, 1) for m in ('bce', 'bpr', 'infonce', 'advinfonce', 'uniform')]
-    assert all(set(r['test']) == {'test_ood', 'test_ood_official'} for r in results)
-    assert 'test_ood_official' in out
+    args = ('--dataset', 'coat', '--sampler', 'user', '--epochs', 5, '--dim', 8)
+    out = run('lightgcn_advinfonce.py', *args, '--seeds', 2, '--adversary-lr', 0.1, '--interval', 2,
+              cwd=tmp_path, PYG_ADVCF_MIRROR=str(mirror))
+    rows_of(out, ('BPR', 'InfoNCE', 'AdvInfoNCE'), figures=4)  # Mean and standard deviation.
+    assert 'test_ood' in out and 'test_iid' not in out and 'std' in out
+    for seed in (0, 1):
+        kl, = re.findall(rf'^AdvInfoNCE, seed {seed}: KL\(P0\|\|P\) ({FIGURE})$', out, re.M)
+        assert float(kl) > 0
+    for hardness in ('uniform', 'mlp'):  # Without an adversary, and with another one.
+        run('lightgcn_advinfonce.py', *args, '--hardness', hardness, cwd=tmp_path,
+            PYG_ADVCF_MIRROR=str(mirror))
 
 
-def test_methods_and_backbones_by_name_with_arguments(tmp_path):
-    run('lightgcn_advinfonce.py', '--backbone', 'vgae', '--method', 'advinfonce', 'directau',
-        'sgl', '--users', 0.3, '--epochs', 5, '--set', 'view=node_drop', 'gamma=2.',
-        'backbone.beta=0.1', '--json', 'r.json', cwd=tmp_path)
-    results = json.loads((tmp_path / 'r.json').read_text())
-    assert [r['method'] for r in results] == ['advinfonce', 'directau', 'sgl']
-    assert all(r['backbone'] == 'vgae' and r['options'] == {
-        'view': 'node_drop', 'gamma': 2., 'backbone.beta': 0.1} for r in results)
-    assert 'adversary' in results[0]
-    run('lightgcn_advinfonce.py', '--method', 'sgl', '--users', 0.3, '--epochs', 5, '--set',
-        'view=random_walk', '--json', 'other.json', cwd=tmp_path)
-    run('lightgcn_advinfonce.py', '--method', 'sgl', '--users', 0.3, '--epochs', 5,
-        '--json', 'default.json', cwd=tmp_path)
-    other, default = (json.loads((tmp_path / f'{name}.json').read_text())[0]['test']
-                      for name in ('other', 'default'))
-    assert other != default  # What is set does arrive.
-
-
-@pytest.mark.parametrize('backbone', ['mf', 'lightgcn'])
-def test_mf_sharpcf(tmp_path, backbone):
-    out = run('mf_sharpcf.py', '--epochs', 6, '--start', 2, '--lag', 1, '--dim', 8, '--backbone',
-              backbone, '--first-seed', 3, '--json', 'r.json', '--per-user', 'users',
+def test_mf_sharpcf(tmp_path):
+    out = run('mf_sharpcf.py', '--epochs', 6, '--warmup-epochs', 2, '--lag', 1, '--dim', 8,
               cwd=tmp_path)
-    results = json.loads((tmp_path / 'r.json').read_text())
-    assert [r['method'] for r in results] == ['bpr', 'apr', 'sharpcf', 'sam']
-    for r in results:
-        assert {'recall@10', 'ndcg@10', 'recall@20', 'ndcg@20'} <= set(r['test']['test_ood'])
-        assert r['sharpness'] > 0 and r['settings']['start'] == 2
-        assert '[0, 100)' in r['degree']['test_ood']
-    assert len({r['valid']['recall@20'] for r in results}) > 1
-    assert len(list((tmp_path / 'users').iterdir())) == 8
-    assert 'sharpness of seed 3: bpr' in out
-    assert (tmp_path / 'outputs' / 'landscape.png').stat().st_size > 5000
+    names = ('BPR', 'APR', 'SharpCF', 'SAM')
+    rows = rows_of(out, names, figures=6)
+    assert all(len(rows[name]) == 1 for name in names)
+    assert len({rows[name][0] for name in names}) == 4
+    assert all(word in out for word in ('test_ood recall@20', 'sharpness', 's/epoch'))
+    assert is_png(tmp_path / 'outputs' / 'landscape.png')
 
 
-@pytest.mark.parametrize('args, message', [
-    (['--method', 'advinfo'], "'method' is 'advinfo', which is not known. Did you mean"),
-    (['--dataset', 'coats'], "'dataset' is 'coats', which is not known. Did you mean 'coat'"),
-    (['--backbone', 'lightgnc'], "'backbone' is 'lightgnc', which is not known."),
-    (['--method', 'sgl', '--set', 'rati=0.1'], "'set' is 'rati', which is not known. Did you mean "
-                                               "'ratio'"),
-    (['--method', 'sgl', '--set', 'ratio'], "--set has 'ratio', but needs the form name=value"),
-    (['--set', 'backbone.rank=3'], "'set' is 'backbone.rank', which is not known."),
-    (['--method', 'bpr', 'sgl', '--backbone', 'mf'],
-     "'method' is 'sgl', which does not run over the backbone 'mf'; it does over: dccf, "),
-])
-def test_unknown_names_are_told_before_any_work(tmp_path, args, message):
-    done = subprocess.run([sys.executable, EXAMPLES / 'lightgcn_advinfonce.py', *args],
-                          cwd=tmp_path, text=True, capture_output=True)
-    assert done.returncode != 0 and message in done.stderr
-    assert 'best epoch' not in done.stdout
-
-
-def test_lightgcn_accf(tmp_path):
-    out = run('lightgcn_accf.py', '--epochs', 5, '--users', 0.3, '--noise', 0, 0.2, '--curves',
-              '--json', 'r.json', cwd=tmp_path)
-    results = json.loads((tmp_path / 'r.json').read_text())
-    assert [(r['noise'], r['method']) for r in results] == [
-        (noise, m) for noise in (0., 0.2) for m in ('lightgcn', 'xsimgcl', 'accf')]
-    for r in results:
-        assert set(r['test']['test_ood']) == {f'{m}@10' for m in (
-            'precision', 'recall', 'map', 'ndcg')}
-        assert ('weights' in r) == (r['method'] == 'accf')
-    assert len({r['valid']['ndcg@10'] for r in results}) > 3
-    assert 'of_injected' in results[-1]['weights'] and 'weight_loss' in results[-1]['curves']
-    assert '20% of the training interactions injected' in out
-    assert (tmp_path / 'outputs' / 'noise.png').stat().st_size > 5000
-
-
-def test_lightgcn_accf_parts_and_cold_users(tmp_path):
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        from lightgcn_accf import ABLATIONS
-    finally:
-        sys.path.remove(str(EXAMPLES))
-    run('lightgcn_accf.py', '--epochs', 1, '--users', 0.3, '--noise', 0, '--cold-start',
-        '--method', 'lightgcn', 'accf', '--ablation', *ABLATIONS, '--json', 'r.json', cwd=tmp_path)
-    results = json.loads((tmp_path / 'r.json').read_text())
-    assert [r['method'] for r in results] == ['lightgcn', 'accf'] + [
-        f'accf:{v}' for v in ABLATIONS[1:]]
-    # Each part that is taken away changes something.
-    assert len({r['valid']['ndcg@10'] for r in results}) > len(results) // 2
-    for r in results:
-        assert set(r['groups']) == {'cold', 'warm'} and 'ndcg@10' in r['groups']['cold']
+@pytest.mark.parametrize('weighting', ['none', 'joint', 'bilevel'])
+def test_lightgcn_accf(tmp_path, weighting):
+    out = run('lightgcn_accf.py', '--epochs', 3, '--noise', 0, 0.2, '--dim', 8, '--weighting',
+              weighting, cwd=tmp_path)
+    names = ('LightGCN', 'XSimGCL', 'ACCF')
+    rows = rows_of(out, names, figures=4)
+    assert all(len(rows[name]) == 2 for name in names)  # One for each test set.
+    assert len({rows[name][0] for name in names}) == 3
+    assert all(word in out for word in ('recall@10', 'ndcg@10', 'test_iid', 'test_ood'))
+    assert len(re.findall('mean weight of false interactions', out)) == (weighting != 'none')
+    assert is_png(tmp_path / 'outputs' / 'noise.png')

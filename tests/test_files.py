@@ -3,7 +3,8 @@ import os
 import pytest
 import torch
 
-from pyg_advcf.training import load_safely, save_atomically
+from pyg_advcf import training
+from pyg_advcf.files import load_safely, save_atomically
 
 
 def test_round_trip(tmp_path):
@@ -12,6 +13,10 @@ def test_round_trip(tmp_path):
     state = load_safely(path, 'remedy')
     assert state['a'].tolist() == [1, 1] and state['b'] == [1, 'x', None]
     assert os.listdir(path.parent) == ['x.pt']
+
+
+def test_training_exports_the_same():
+    assert training.save_atomically is save_atomically and training.load_safely is load_safely
 
 
 def test_a_crash_keeps_the_previous_file(tmp_path, monkeypatch):

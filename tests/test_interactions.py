@@ -5,7 +5,6 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf import (
     EDGE_TYPE,
-    Batch,
     as_graph,
     degrees,
     held_out,
@@ -90,8 +89,3 @@ def test_bad_split_name_and_sizes():
         interaction_data(PAIRS, 3, 4, valid=PAIRS)
     with pytest.raises(ValueError, match=r"data\['item'\].num_nodes is None"):
         interaction_data(PAIRS, 3, None)
-
-
-def test_batch_moves_as_a_whole():
-    batch = Batch(*(torch.zeros(2) for _ in range(4))).to('meta')
-    assert all(t.device.type == 'meta' for t in batch[:4]) and batch.neg_mask is None

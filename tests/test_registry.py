@@ -1,5 +1,8 @@
+import inspect
+
 import pytest
 
+from pyg_advcf import MF, Recommender
 from pyg_advcf.registry import (
     BACKBONES,
     CRITERIA,
@@ -22,6 +25,13 @@ def test_registries_are_filled():
             'dccf', 'ultragcn'} <= set(METHODS)
 
 
+def test_every_entry_is_callable_with_a_backbone_first():
+    for name, build in METHODS.items():
+        first, *others = inspect.signature(build).parameters.values()
+        assert first.name == 'backbone' and first.default is first.empty, name
+        assert all(other.default is not other.empty for other in others), name
+
+
 def test_unknown_name():
     with pytest.raises(ValueError, match="'dataset' is 'yahoo'.*Did you mean 'yahoo_r3'"):
         DATASETS['yahoo']
@@ -36,15 +46,20 @@ def test_a_name_is_taken_once():
     assert dict(registry) == {'a': int}
 
 
-def test_a_new_file_is_registered_by_being_there(tmp_path, monkeypatch):
+def test_a_new_file_is_registered_by_being_there(toy, tmp_path, monkeypatch):
     (tmp_path / 'recipes').mkdir()
     (tmp_path / 'recipes' / '__init__.py').write_text('')
     (tmp_path / 'recipes' / 'mine.py').write_text(
-        "from pyg_advcf.methods import BPR\nfrom pyg_advcf.registry import METHODS\n"
-        "@METHODS.register('mine')\nclass Mine(BPR):\n    pass\n")
+        "from pyg_advcf.criteria import BPR\nfrom pyg_advcf.methods import Recommender, SGL\n"
+        "from pyg_advcf.registry import METHODS\n"
+        "@METHODS.register('mine')\ndef mine(backbone, l2=0.1):\n"
+        "    return Recommender(backbone, BPR(), l2=l2)\n"
+        "@METHODS.register('other')\nclass Other(SGL):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(METHODS, '_entries', dict(METHODS._entries))
     import recipes
     assert 'mine' not in METHODS
     import_modules('recipes', recipes.__path__)
-    assert METHODS['mine'].__name__ == 'Mine'
+    assert METHODS['other'].__name__ == 'Other'
+    recommender = METHODS['mine'](MF(toy, dim=4))  # A builder or a class.
+    assert isinstance(recommender, Recommender) and recommender.l2.weight == 0.1

@@ -54,11 +54,18 @@ class ClampedViewInfoNCE(nn.Module):
             view: The anchors' view.
             z: The embeddings that positives and negatives come from.
             batch: Its users and positive items are contrasted.
+
+        Raises:
+            ValueError: If ``view`` or ``z`` holds only the rows of a batch.
         """
+        view.check_complete('view')
+        z.check_complete('z')
         return (self._side(view.user, z.user, batch.user)
                 + self._side(view.item, z.item, batch.item))
 
     def _side(self, view: Tensor, z: Tensor, ids: Tensor) -> Tensor:
+        if ids.numel() == 0:
+            return z.new_zeros(())
         a = F.embedding(ids, view) / self.temperature
         own = (a * F.embedding(ids, z)).sum(-1)
         # The cross entropy holds the own score unclamped: it is exchanged.

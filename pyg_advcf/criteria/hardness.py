@@ -59,11 +59,11 @@ class MLPHardness(nn.Module):
         if x is None:
             raise ValueError("hardness 'mlp' needs the layer-0 embeddings: call "
                              "criterion(pos, neg, batch, x=backbone.x)")
-        user = self.user(x.user.detach()[batch.user]).relu()
-        item = self.item(x.item.detach()).relu()
-        if batch.neg_item.dim() == 1:
-            return user @ item[batch.neg_item].t()
-        return sampled_product(user, item, batch.neg_item)
+        user = self.user(x.user.detach()[x.user_rows(batch.user)]).relu()
+        item, neg_item = self.item(x.item.detach()).relu(), x.item_rows(batch.neg_item)
+        if neg_item.dim() == 1:
+            return user @ item[neg_item].t()
+        return sampled_product(user, item, neg_item)
 
 
 class UniformHardness(nn.Module):

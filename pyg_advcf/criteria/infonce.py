@@ -176,6 +176,7 @@ class FullInfoNCE(nn.Module):
                 items of each row's user: :meth:`pyg_advcf.pairs.PairSet.of_users`. A row's own
                 positive always counts.
         """
+        z.check_complete('z')
         u = F.normalize(F.embedding(user, z.user), dim=-1) / self.temperature
         items = F.normalize(z.item, dim=-1)
 

@@ -140,7 +140,7 @@ class InstanceWeighted(nn.Module):
 
 
 def anchored_weights(
-    delta: Tensor,
+    weights: Tensor,
     losses: Tensor,
     anchor: float = 1.,
     prefer: str = 'easy',
@@ -149,14 +149,14 @@ def anchored_weights(
 
     .. math::
         \pm \sum_b p_b \ell_b + \kappa \sum_b p_b \ln(B p_b), \qquad
-        p = \delta / \sum_b \delta_b
+        p = w / \sum_b w_b
 
     Its free optimum is :math:`p \propto e^{\mp \ell / \kappa}`: with plus, easy instances gain
     weight (self-paced, denoising), with minus, hard ones. Without the second term all weight goes
     to one instance.
 
     Args:
-        delta: Weights above 0, ``[B]``.
+        weights: :math:`w > 0`, ``[B]``.
         losses: ``[B]``; no gradient reaches them.
         anchor: :math:`\kappa > 0`, which holds the weights together.
         prefer: ``'easy'`` or ``'hard'``.
@@ -170,6 +170,6 @@ def anchored_weights(
     """
     check_positive('anchor', anchor)
     sign = 1. if check_name('prefer', prefer, ('easy', 'hard')) == 'easy' else -1.
-    p = delta / delta.sum()
+    p = weights / weights.sum()
     spread = torch.xlogy(p, p * p.numel()).sum()
     return sign * (p * losses.detach()).sum() + anchor * spread

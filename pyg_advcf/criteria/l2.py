@@ -46,9 +46,10 @@ class EmbeddingL2(nn.Module):
         self.negatives = negatives
 
     def forward(self, x: Embeddings, batch: Batch) -> Tensor:
-        total = _squares(x.user, batch.user) + _squares(x.item, batch.item)
+        total = (_squares(x.user, x.user_rows(batch.user))
+                 + _squares(x.item, x.item_rows(batch.item)))
         if self.negatives:
-            total = total + _squares(x.item, batch.neg_item)
+            total = total + _squares(x.item, x.item_rows(batch.neg_item))
         return total * (self.weight / (2 * max(batch.user.numel(), 1)))
 
     def extra_repr(self) -> str:

@@ -72,9 +72,8 @@ class ViewInfoNCE(nn.Module):
         if z.user_index is not other.user_index or z.item_index is not other.item_index:
             raise ValueError("'z' and 'other' hold different rows; encode both for the same batch, "
                              "by one encoder: encode = backbone.encoder(batch)")
-        if self.scope == 'all' and not z.is_complete:
-            raise ValueError("scope='all' needs the embeddings of all nodes, but 'z' holds the "
-                             "rows of a batch; compute them without a batch: backbone()")
+        if self.scope == 'all':
+            z.check_complete('z')
         users = self.side(z.user, other.user, z.user_rows(batch.user))
         items = self.side(z.item, other.item, z.item_rows(batch.item))
         return users + (items if self.item_weight == 1. else self.item_weight * items)

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._modes import evaluation_mode
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.methods.recommender import Recommender
@@ -31,7 +32,10 @@ class Landscape:
 
 
 def _losses(method: Recommender, batch: Batch, x: Embeddings) -> Tensor:
-    return method.ranking_loss(method.backbone(x=x), batch)
+    devices = [x.user.device] if x.user.device.type == 'cuda' else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(0)  # A criterion that samples draws the same at every point.
+        return method.ranking_loss(method.backbone(x=x), batch)
 
 
 def _direction(x: Embeddings, generator: torch.Generator) -> Embeddings:
@@ -57,11 +61,12 @@ def loss_landscape(
 
     Each row of a direction is as long as the same row of the table, so that models of different
     size compare (filter normalisation, `arXiv 1712.09913 <https://arxiv.org/abs/1712.09913>`_).
-    The parameters stay as they are.
+    The parameters stay as they are, and so does what a criterion records in training: the loss is
+    that of evaluation mode.
 
     Args:
         method: A trained method; its criterion is measured, without regularisers.
-        batch: The triplets.
+        batch: The triplets; a criterion that chooses its negatives itself does so once.
         span: Farthest offset, in lengths of the rows.
         steps: Points along a direction, an odd number of at least 3, which holds the centre.
         directions: 1 for a line, 2 for a plane.
@@ -79,13 +84,15 @@ def loss_landscape(
         raise ValueError(f"'directions' is {directions!r}, but needs to be 1 or 2")
     generator = torch.Generator().manual_seed(seed)
     x = method.backbone.x
-    axes = [_direction(x, generator) for _ in range(directions)]
+    axes = [tuple(_direction(x, generator)) for _ in range(directions)]
     offset = torch.linspace(-span, span, steps)
     points = torch.cartesian_prod(*[offset] * directions).view(-1, directions)
-    losses = [float(_losses(method, batch, Embeddings(*(
-        table + sum(float(t) * axis[side] for t, axis in zip(point, axes))
-        for side, table in enumerate(x)))))
-        for point in tqdm(points, desc='landscape', disable=not progress, leave=False)]
+    batch = method.with_own_negatives(batch)
+    with evaluation_mode(method):
+        losses = [float(_losses(method, batch, Embeddings(*(
+            table + sum(float(t) * axis[side] for t, axis in zip(point, axes))
+            for side, table in enumerate(x)))))
+            for point in tqdm(points, desc='landscape', disable=not progress, leave=False)]
     return Landscape(offset, torch.tensor(losses).view([steps] * directions))
 
 
@@ -98,7 +105,8 @@ def sharpness(
 ) -> float:
     r"""The largest rise of the loss, :math:`\max_{\|\Delta\| \leq \rho} L(E + \Delta) - L(E)`.
 
-    The maximum is sought by projected gradient ascent, so the figure is a lower bound.
+    The maximum is sought by projected gradient ascent, so the figure is a lower bound. The loss is
+    that of evaluation mode.
 
     Args:
         method: A trained method; its criterion is measured, without regularisers.
@@ -113,10 +121,12 @@ def sharpness(
     check_positive('rho', rho, zero=True)
     x = method.backbone.x.detach()
     ascent = ProjectedGradient(rho, norm, steps)
-    delta = ascent.delta(x, lambda y: _losses(method, batch, y))
-    with torch.no_grad():
-        worst = _losses(method, batch, x.map(torch.add, delta))
-        return max(float(worst - _losses(method, batch, x)), 0.)
+    batch = method.with_own_negatives(batch)
+    with evaluation_mode(method):
+        delta = ascent.delta(x, lambda y: _losses(method, batch, y))
+        with torch.no_grad():
+            worst = _losses(method, batch, x.map(torch.add, delta))
+            return max(float(worst - _losses(method, batch, x)), 0.)
 
 
 def plot_landscape(landscapes: dict[str, Landscape], path: Union[str, Path, None] = None,

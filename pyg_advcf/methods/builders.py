@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyg_advcf import criteria, nn
+from pyg_advcf._checks import check_positive
 from pyg_advcf.criteria.adaptau import base_temperature
 from pyg_advcf.criteria.sdro import popularity_groups
 from pyg_advcf.methods.recommender import Recommender
@@ -119,6 +120,7 @@ def ccl(backbone: Backbone, weight: float = 1., margin: float = 0.4,
         pos_temperature=r':math:`\tau_1 > 0` of the positives; that of the negatives by default.')
 def bsl(backbone: Backbone, temperature: float = 0.1, pos_temperature: Optional[float] = None,
         l2: float = 1e-5) -> Recommender:
+    check_positive('temperature', temperature)
     pos_temperature = temperature if pos_temperature is None else pos_temperature
     return Recommender(backbone, criteria.BSL(pos_temperature, temperature), l2=l2)
 

@@ -69,6 +69,7 @@ class NCL(ViewRecommender):
         seed: int = 0,
     ) -> None:
         check_positive('structure_weight', structure_weight, zero=True)
+        check_positive('alpha', alpha, zero=True)
         contrast = criteria.ViewInfoNCE(temperature, scope='all', item_weight=alpha)
         super().__init__(backbone, contrast, structure_weight, l2=l2,
                          requires=['layers'] if structure_weight > 0 else ())

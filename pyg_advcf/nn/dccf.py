@@ -13,7 +13,7 @@ from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import as_graph
 from pyg_advcf.nn.backbone import Backbone, Graphs
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
-from pyg_advcf.ops import edge_dot, spmm
+from pyg_advcf.ops import sddmm, spmm
 from pyg_advcf.ops.normalize import normalize
 from pyg_advcf.registry import BACKBONES
 
@@ -60,7 +60,7 @@ def adaptive_mask(graph: EdgeIndex, y: Pair) -> tuple[Tensor, Tensor, Tensor]:
         (tensor([1., 0., 0.]), tensor([1., 0.]), tensor([1., 0.]))
     """
     # Rounding may leave the cosine a little outside of its range.
-    alpha = ((edge_dot(graph, *(normalize(t) for t in y)) + 1) / 2).clamp(0, 1)
+    alpha = ((sddmm(graph, *(normalize(t) for t in y)) + 1) / 2).clamp(0, 1)
     inverse = []
     for side in (0, 1):
         ones = alpha.new_ones(graph.get_sparse_size(1 - side), 1)

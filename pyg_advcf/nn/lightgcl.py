@@ -137,9 +137,7 @@ class LightGCL(LightGCN):
         """
         if not z.layers:
             raise ValueError("'z' has no layers; compute it with return_layers=True")
-        if not z.is_complete:
-            raise ValueError("'z' holds the rows of a batch alone, but the view mixes all rows; "
-                             "compute it without a batch: backbone(return_layers=True)")
+        z.check_complete('z')
         first = z.layers[0]
         if len(z.layers) == 1:
             return first

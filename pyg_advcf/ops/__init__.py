@@ -5,10 +5,10 @@ import torch
 
 from pyg_advcf.ops.backend import backends
 from pyg_advcf.ops.draw import draw
-from pyg_advcf.ops.edge_dot import edge_dot
 from pyg_advcf.ops.layers import layer_sums
 from pyg_advcf.ops.propagate import propagate
 from pyg_advcf.ops.sampled_scores import sampled_product, sampled_scores
+from pyg_advcf.ops.sddmm import sddmm
 from pyg_advcf.ops.spmm import spmm
 
 with warnings.catch_warnings():
@@ -17,5 +17,5 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     torch.sparse_csr_tensor([0, 1], [0], [1.], (1, 1), check_invariants=False)
 
-__all__ = ['backends', 'draw', 'edge_dot', 'layer_sums', 'propagate', 'sampled_product',
+__all__ = ['backends', 'draw', 'sddmm', 'layer_sums', 'propagate', 'sampled_product',
            'sampled_scores', 'spmm']

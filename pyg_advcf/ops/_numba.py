@@ -1,8 +1,8 @@
 r"""Compiled loops for CPU, where pruning or fusing saves passes over the tables.
 
-Whole bags stay PyTorch's: its kernel fetches ahead and is faster than such loops. One thread takes
-one stretch of rows, cut so that all stretches hold about as many edges; a row is summed by one
-thread in the order of its edges, so results do not depend on the number of threads.
+Whole segments stay PyTorch's: its kernel fetches ahead and is faster than such loops. One thread
+takes one stretch of rows, cut so that all stretches hold about as many edges; a row is summed by
+one thread in the order of its edges, so results do not depend on the number of threads.
 
 The threads are PyTorch's own (its OpenMP runtime, where it has one). Numba would start others, and
 those spin while they wait, as PyTorch's do: where cores are shared that costs many times the work.
@@ -21,9 +21,9 @@ from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from pyg_advcf.ops._fused import bag_sum
+from pyg_advcf.ops._fused import segment_sum
 
-__all__ = ['bag_sum', 'edge_dot', 'merge', 'normalize', 'normalize_backward', 'perturb',
+__all__ = ['segment_sum', 'sddmm', 'merge', 'normalize', 'normalize_backward', 'perturb',
            'pruned_sum', 'transposed']
 
 # Sums may be reordered and contracted; NaN and infinities keep their meaning.
@@ -115,7 +115,7 @@ def _dots(a, b, r, index, start, stop, dim, out):
 
 
 @njit(**_OPTIONS)
-def _edge_dot(a, b, indptr, index, out, part, parts):
+def _sddmm(a, b, indptr, index, out, part, parts):
     for r in range(_cut(indptr, part, parts), _cut(indptr, part + 1, parts)):
         if a.shape[1] == 64:
             _dots(a, b, r, index, indptr[r], indptr[r + 1], 64, out)
@@ -315,13 +315,13 @@ def _ids(t: Optional[Tensor]) -> Optional[np.ndarray]:
 
 def pruned_sum(x: Tensor, indptr: Tensor, index: Tensor, rows: Optional[Tensor],
                place: Optional[Tensor]) -> Tensor:
-    r"""Sums of the bags ``rows`` over those rows of a table that ``x`` holds.
+    r"""Sums of the segments ``rows`` over those rows of a table that ``x`` holds.
 
     Args:
         x: ``[m, D]``, or some rows of such a table where ``place`` is given.
         indptr: ``[n + 1]``.
         index: ``[E]``.
-        rows: The bags to sum, ``[R]``; ``None`` for all.
+        rows: The segments to sum, ``[R]``; ``None`` for all.
         place: Where ``x`` has each row of the table, ``[m]``; ``-1`` for rows of zeros.
     """
     work, longest = indptr, 0
@@ -336,16 +336,16 @@ def pruned_sum(x: Tensor, indptr: Tensor, index: Tensor, rows: Optional[Tensor],
     return out
 
 
-def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
-    r"""See :func:`pyg_advcf.ops.bags.edge_dot`."""
+def sddmm(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
+    r"""See :func:`pyg_advcf.ops.segments.sddmm`."""
     out = a.new_empty(index.numel())
-    _run(_edge_dot, index.numel() * a.size(1), _array(a), _array(b), _array(indptr), _ids(index),
+    _run(_sddmm, index.numel() * a.size(1), _array(a), _array(b), _array(indptr), _ids(index),
          _array(out))
     return out
 
 
 def transposed(index: Tensor, size: int, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""See :func:`pyg_advcf.ops.bags.transposed`."""
+    r"""See :func:`pyg_advcf.ops.segments.transposed`."""
     indptr = torch.empty(size + 1, dtype=torch.int32)
     row = torch.empty(index.numel(), dtype=torch.int32)
     out = weight.new_empty(index.numel())

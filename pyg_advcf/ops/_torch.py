@@ -6,13 +6,13 @@ from torch import Tensor
 from torch_geometric.utils import segment
 
 
-def bag_sum(x: Tensor, indptr: Tensor, index: Tensor, weight: Optional[Tensor]) -> Tensor:
+def segment_sum(x: Tensor, indptr: Tensor, index: Tensor, weight: Optional[Tensor]) -> Tensor:
     source = x[index.long()]
     if weight is not None:
         source = source * weight.view(-1, 1)
     return segment(source, indptr.long())
 
 
-def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
+def sddmm(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
     row = torch.repeat_interleave(indptr.diff().long(), output_size=index.numel())
     return (a[row] * b[index.long()]).sum(-1)

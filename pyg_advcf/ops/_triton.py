@@ -17,7 +17,7 @@ _WIDTH = 64
 
 
 @triton.jit
-def _bag_sum(x, indptr, index, weight, out, dim, WEIGHTED: tl.constexpr, WIDE: tl.constexpr,
+def _segment_sum(x, indptr, index, weight, out, dim, WEIGHTED: tl.constexpr, WIDE: tl.constexpr,
              EDGES: tl.constexpr, WIDTH: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * WIDTH + tl.arange(0, WIDTH)
@@ -37,7 +37,7 @@ def _bag_sum(x, indptr, index, weight, out, dim, WEIGHTED: tl.constexpr, WIDE: t
 
 
 @triton.jit
-def _edge_dot(a, b, indptr, index, out, dim, WIDE: tl.constexpr, EDGES: tl.constexpr,
+def _sddmm(a, b, indptr, index, out, dim, WIDE: tl.constexpr, EDGES: tl.constexpr,
               WIDTH: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     start, stop = tl.load(indptr + row), tl.load(indptr + row + 1)
@@ -62,22 +62,22 @@ def _device(x: Tensor) -> AbstractContextManager:
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
-def bag_sum(x: Tensor, indptr: Tensor, index: Tensor, weight: Optional[Tensor]) -> Tensor:
+def segment_sum(x: Tensor, indptr: Tensor, index: Tensor, weight: Optional[Tensor]) -> Tensor:
     rows, dim = indptr.numel() - 1, x.size(1)
     out = x.new_empty(rows, dim)
     width = min(_WIDTH, triton.next_power_of_2(dim))
     with _device(x):
-        _bag_sum[rows, triton.cdiv(dim, width)](
+        _segment_sum[rows, triton.cdiv(dim, width)](
             x, indptr, index, x if weight is None else weight, out, dim, weight is not None,
             x.dtype == torch.float64, _EDGES, width)
     return out
 
 
-def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
+def sddmm(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
     rows, dim = indptr.numel() - 1, a.size(1)
     out = a.new_empty(index.numel())
     shares = min(16, triton.cdiv(triton.cdiv(index.numel(), rows), _EDGES))
     with _device(a):
-        _edge_dot[rows, shares](a, b, indptr, index, out, dim, a.dtype == torch.float64, _EDGES,
+        _sddmm[rows, shares](a, b, indptr, index, out, dim, a.dtype == torch.float64, _EDGES,
                                 min(_WIDTH, triton.next_power_of_2(dim)))
     return out

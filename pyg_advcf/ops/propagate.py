@@ -6,7 +6,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.ops import bags
+from pyg_advcf.ops import segments
 from pyg_advcf.ops.backend import choose, kernels
 from pyg_advcf.ops.spmm import check_rows, compressed, expand, places
 
@@ -39,7 +39,7 @@ def _propagate(user: Tensor, item: Tensor, rowptr: Tensor, col: Tensor, colptr: 
             compact = t[1 - side] if ids is None else held[1 - side] * root[1 - side][ids]
             return kernels(backend).pruned_sum(compact, *patterns[side], wanted,
                                                places(ids, x[1 - side]))
-        out = bags.bag_sum(t[1 - side], *patterns[side], None, backend)
+        out = segments.segment_sum(t[1 - side], *patterns[side], None, backend)
         return out if wanted is None else out[wanted]
 
     t = y

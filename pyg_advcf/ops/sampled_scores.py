@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pyg_advcf._checks import check_ids, check_name, check_positive
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.ops.bags import bag_sum, edge_dot, regular, transposed
 from pyg_advcf.ops.normalize import normalize
+from pyg_advcf.ops.segments import regular, sddmm, segment_sum, transposed
 
 
 @torch.library.custom_op('pyg_advcf::sampled_product', mutates_args=())
@@ -24,19 +24,19 @@ def _sampled_product(a: Tensor, b: Tensor, index: Tensor, backend: str) -> Tenso
     if backend != 'torch' and index.size(1) >= b.size(0) and index.numel() > 0:
         # More negatives than items: all scores are fewer.
         return (a @ b.t()).gather(1, index)
-    return edge_dot(a, b, regular(index), index.reshape(-1), backend).view(index.shape)
+    return sddmm(a, b, regular(index), index.reshape(-1), backend).view(index.shape)
 
 
 @torch.library.custom_op('pyg_advcf::gather_sum', mutates_args=())
 def _gather_sum(w: Tensor, b: Tensor, index: Tensor, backend: str) -> Tensor:
-    return bag_sum(b, regular(index), index.reshape(-1), w.reshape(-1), backend)
+    return segment_sum(b, regular(index), index.reshape(-1), w.reshape(-1), backend)
 
 
 @torch.library.custom_op('pyg_advcf::scatter_sum', mutates_args=())
 def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int, backend: str) -> Tensor:
-    # Sorted by target, each target is one bag: no atomics, and the same order of summation always.
+    # Sorted by target, each target is one segment: no atomics, and always the same order of sums.
     indptr, row, w = transposed(index, size, w, backend)
-    return bag_sum(a, indptr, row, w, backend)
+    return segment_sum(a, indptr, row, w, backend)
 
 
 @_sampled_product.register_fake

@@ -7,7 +7,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.utils import scatter
 
 from pyg_advcf._checks import check_ids
-from pyg_advcf.ops import bags
+from pyg_advcf.ops import segments
 from pyg_advcf.ops.backend import choose, kernels
 
 
@@ -63,7 +63,7 @@ def _spmm(x: Tensor, indptr: Tensor, index: Tensor, t_indptr: Tensor, t_index: T
     if backend == 'numba' and (rows is not None or source is not None):
         place = places(source, x.new_empty(size, 0))
         return kernels(backend).pruned_sum(x.contiguous(), indptr, index, rows, place)
-    out = bags.bag_sum(expand(x, source, size), indptr, index, None, backend)
+    out = segments.segment_sum(expand(x, source, size), indptr, index, None, backend)
     return out if rows is None else out[rows]
 
 
@@ -92,14 +92,14 @@ _spmm.register_autograd(_backward, setup_context=_save)
 def _weighted_spmm(x: Tensor, weight: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor,
                    row: Tensor, order: Tensor, transpose: bool, backend: str) -> Tensor:
     if transpose:
-        return bags.bag_sum(x, colptr, row, weight[order], backend)
-    return bags.bag_sum(x, rowptr, col, weight, backend)
+        return segments.segment_sum(x, colptr, row, weight[order], backend)
+    return segments.segment_sum(x, rowptr, col, weight, backend)
 
 
-@torch.library.custom_op('pyg_advcf::edge_dot', mutates_args=())
-def _edge_dot(a: Tensor, b: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor,
+@torch.library.custom_op('pyg_advcf::sddmm', mutates_args=())
+def _sddmm(a: Tensor, b: Tensor, rowptr: Tensor, col: Tensor, colptr: Tensor, row: Tensor,
               order: Tensor, backend: str) -> Tensor:
-    return bags.edge_dot(a, b, rowptr, col, backend)
+    return segments.sddmm(a, b, rowptr, col, backend)
 
 
 @_weighted_spmm.register_fake
@@ -107,7 +107,7 @@ def _(x, weight, rowptr, col, colptr, row, order, transpose, backend):
     return x.new_empty((colptr if transpose else rowptr).numel() - 1, x.size(1))
 
 
-@_edge_dot.register_fake
+@_sddmm.register_fake
 def _(a, b, rowptr, col, colptr, row, order, backend):
     return a.new_empty(col.numel())
 
@@ -124,23 +124,23 @@ def _weighted_backward(ctx, grad):
         grad_x = _weighted_spmm(grad, weight, *structure, not ctx.transpose, ctx.backend)
     if ctx.needs_input_grad[1]:
         a, b = (x, grad) if ctx.transpose else (grad, x)
-        grad_weight = _edge_dot(a, b, *structure, ctx.backend)
+        grad_weight = _sddmm(a, b, *structure, ctx.backend)
     return grad_x, grad_weight, *(None for _ in range(7))
 
 
-def _edge_dot_save(ctx, inputs, output):
+def _sddmm_save(ctx, inputs, output):
     *tensors, ctx.backend = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _edge_dot_backward(ctx, grad):
+def _sddmm_backward(ctx, grad):
     a, b, *structure = ctx.saved_tensors
     return (_weighted_spmm(b, grad, *structure, False, ctx.backend),
             _weighted_spmm(a, grad, *structure, True, ctx.backend), *(None for _ in range(6)))
 
 
 _weighted_spmm.register_autograd(_weighted_backward, setup_context=_weighted_save)
-_edge_dot.register_autograd(_edge_dot_backward, setup_context=_edge_dot_save)
+_sddmm.register_autograd(_sddmm_backward, setup_context=_sddmm_save)
 
 
 def spmm(

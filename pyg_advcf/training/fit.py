@@ -16,7 +16,7 @@ from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.metrics import evaluate as evaluate_model
 from pyg_advcf.training.memory import keep_freed_memory
-from pyg_advcf.training.step import Step
+from pyg_advcf.training.step import Step, described
 from pyg_advcf.training.step_for import step_for
 
 
@@ -51,7 +51,7 @@ class History:
         return float(torch.tensor([r['seconds'] for r in self.epochs]).median())
 
 
-def _divergence(method: torch.nn.Module, losses: torch.Tensor, epoch: int) -> str:
+def _divergence(method: Recommender, losses: torch.Tensor, epoch: int) -> str:
     r"""What went wrong first, in words."""
     first = int(losses.isfinite().logical_not().nonzero()[0])
     tensors = [(name, t) for name, t in method.state_dict().items() if t.is_floating_point()]
@@ -60,7 +60,7 @@ def _divergence(method: torch.nn.Module, losses: torch.Tensor, epoch: int) -> st
     broken = next((name for name, t in tensors if not bool(t.isfinite().all())), None)
     where = (f"the first tensor that is not finite is '{broken}'" if broken
              else 'its parameters and gradients are finite still')
-    return (f"the loss of {method.__class__.__name__} is {float(losses[first])} in step {first} of "
+    return (f"the loss of {described(method)} is {float(losses[first])} in step {first} of "
             f"epoch {epoch}; {where}; lower the learning rate or raise the temperature")
 
 
@@ -173,7 +173,7 @@ def fit(
         start, misses = state['epoch'] + 1, state['misses']
 
     bar = tqdm(range(start, epochs), initial=start, total=epochs, disable=not progress,
-               desc=method.__class__.__name__, dynamic_ncols=True)
+               desc=described(method), dynamic_ncols=True)
     for epoch in bar:
         if history.stopped_early:
             break

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.training.step import Step
+from pyg_advcf.training.step import Step, described
 from pyg_advcf.training.updater import BuildOptimizer
 from pyg_advcf.transforms.perturb import global_scale
 
@@ -143,9 +143,8 @@ class SAMStep(Step):
         optimizer: Optional[BuildOptimizer] = None,
     ) -> None:
         if recommender.single_pass:
-            raise ValueError(f"'recommender' ({recommender.__class__.__name__} with "
-                             f"{recommender.criterion.__class__.__name__}) records something at "
-                             f"every call, but SAM calls it twice a step; use Step")
+            raise ValueError(f"'recommender' ({described(recommender)}) records something at every "
+                             f"call, but SAM calls it twice a step; use Step")
         super().__init__(recommender, lr, optimizer)
         own = check_count('warmup_epochs', warmup_epochs, minimum=0)
         self.sam_from = own

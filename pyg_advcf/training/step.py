@@ -10,6 +10,11 @@ from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.training.updater import BuildOptimizer, Updater
 
 
+def described(recommender: Recommender) -> str:
+    r"""The classes of a recommender and of its criterion, which tell methods apart."""
+    return f'{recommender.__class__.__name__} with {recommender.criterion.__class__.__name__}'
+
+
 class Step:
     r"""One optimizer on all parameters of a recommender: ``step(batch)`` updates them once.
 
@@ -79,4 +84,4 @@ class Step:
         self.updater.load_state_dict(state['optimizer'])
 
     def __repr__(self) -> str:
-        return f'{self.__class__.__name__}({self.recommender.__class__.__name__})'
+        return f'{self.__class__.__name__}({described(self.recommender)})'

@@ -30,7 +30,7 @@ def step_for(recommender: Recommender, loader: InteractionLoader, **kwargs: Any)
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> data = SyntheticExposure(num_users=50, num_items=40)[0]
         >>> step_for(methods.advinfonce(LightGCN(data, dim=8)), InteractionLoader(data))
-        MinMaxStep(Recommender)
+        MinMaxStep(Recommender with AdvInfoNCE)
     """
     if recommender.adversary_parameters():
         return MinMaxStep(recommender, **kwargs)

@@ -5,7 +5,17 @@ import torch
 import torch.nn.functional as F
 from criteria_reference import adaptau as reference
 
-from pyg_advcf import EDGE_TYPE, Batch, Embeddings, degrees, interaction_data, interaction_graph
+from pyg_advcf import (
+    EDGE_TYPE,
+    MF,
+    Batch,
+    Embeddings,
+    InteractionLoader,
+    Recommender,
+    degrees,
+    interaction_data,
+    interaction_graph,
+)
 from pyg_advcf.criteria import AdapTau
 from pyg_advcf.criteria.functional import adaptau, base_temperature, dcl, user_temperature
 
@@ -67,7 +77,7 @@ def test_base_temperature_equals_the_loop(toy):
     kept = [u for u in range(30) if degree[u] >= bound]
     assert 0 < len(kept) < 30
     inside = [(u, i) for u, i in pairs.t().tolist() if u in kept]
-    unit = [F.normalize(t, dim=-1) for t in z[:2]]
+    unit = [F.normalize(t, dim=-1) for t in z]
     near = sum(float(unit[0][u] @ unit[1][i]) for u, i in inside) / len(inside)
     far = sum(float(unit[0][u] @ unit[1][i]) for u in kept for i in range(40)) / len(kept) / 40
     log = math.log(len(kept) * 40 / (2 * len(inside)))
@@ -115,6 +125,24 @@ def test_records_in_training_alone_and_forgets():
     assert torch.allclose(loss, adaptau(pos, neg, torch.tensor(0.3), expected[batch.user]))
 
 
+def test_an_epoch_starts_with_new_temperatures(toy):
+    recommender = Recommender(MF(toy, dim=4), AdapTau(30, warmup_epochs=2))
+    with torch.no_grad():  # Far from the gap of 0.7 that the warm-up assumes.
+        recommender.backbone.user_embedding.weight.fill_(1.)
+        recommender.backbone.item_embedding.weight.fill_(1.)
+    graph, criterion = recommender.backbone.graph, recommender.criterion
+    batch = next(iter(InteractionLoader(toy, 64, 4)))
+    for epoch, z in ((0, None), (1, None), (2, recommender.embeddings())):
+        criterion(torch.rand(64), torch.rand(64, 4), batch)
+        base = base_temperature(graph, z)
+        expected = user_temperature(criterion.loss, criterion.count, base.float().double())
+        recommender.on_epoch_start(epoch)
+        assert torch.equal(criterion.base, base.float())
+        assert torch.equal(criterion.temperature, expected.float())
+        assert expected.unique().numel() > 3 and criterion.count.eq(0).all()
+    assert base_temperature(graph, z) != base_temperature(graph)
+
+
 def test_a_row_without_negatives_is_not_recorded():
     criterion = AdapTau(2)
     batch = Batch(*(torch.tensor(t) for t in ([0, 1], [0, 0], [[1], [1]], [0, 1])))
@@ -127,3 +155,5 @@ def test_bad_arguments():
         AdapTau(3, beta=0)
     with pytest.raises(ValueError, match="'num_users' is 0"):
         AdapTau(0)
+    with pytest.raises(ValueError, match="'warmup_epochs' is -1"):
+        AdapTau(3, warmup_epochs=-1)

@@ -27,12 +27,12 @@ def make_batch():
 @pytest.mark.parametrize('k', [0.5, 1, 64])
 def test_equals_the_loop_and_cross_entropy(k):
     pos, neg, raw = scores()
-    delta = log_hardness(raw)
+    hardness = log_hardness(raw)
     expected = torch.tensor(reference(pos.tolist(), neg.tolist(), raw.tolist(), k),
                             dtype=torch.float64)
-    loss = advinfonce(pos, neg, delta, k, 'none')
+    loss = advinfonce(pos, neg, hardness, k, 'none')
     assert torch.allclose(loss, expected, atol=1e-12)
-    logits = torch.cat([pos.view(-1, 1), neg + delta + math.log(k)], dim=1)
+    logits = torch.cat([pos.view(-1, 1), neg + hardness + math.log(k)], dim=1)
     target = torch.zeros(B, dtype=torch.long)
     assert torch.allclose(loss, F.cross_entropy(logits, target, reduction='none'), atol=1e-12)
 
@@ -52,8 +52,7 @@ def test_without_hardness_it_is_infonce():
 def test_gradients_of_scores_and_hardness(k):
     pos, neg, raw = scores()
     advinfonce(pos, neg, log_hardness(raw), k, 'sum').backward()
-    delta = log_hardness(raw)
-    weight = k * (delta + neg).exp()
+    weight = k * (log_hardness(raw) + neg).exp()
     total = pos.exp() + weight.sum(1)
     p_pos, p_neg = pos.exp() / total, weight / total.view(-1, 1)
     assert torch.allclose(pos.grad, -(1 - p_pos), atol=1e-10)
@@ -67,20 +66,20 @@ def test_gradients_of_scores_and_hardness(k):
 
 def test_hardness_identities():
     raw = torch.randn(B, N, dtype=torch.float64)
-    delta, p = log_hardness(raw), torch.softmax(raw, 1)
-    assert torch.allclose(delta.exp().mean(1), torch.ones(B, dtype=torch.float64), atol=1e-12)
+    hardness, p = log_hardness(raw), torch.softmax(raw, 1)
+    assert torch.allclose(hardness.exp().mean(1), torch.ones(B, dtype=torch.float64), atol=1e-12)
     kl = (-(p * N).log()).mean(1)  # KL(P0 || P), P0 = 1 / N.
-    assert torch.allclose(delta.mean(1), -kl, atol=1e-12) and (kl > 0).all()
-    assert torch.allclose(log_hardness(raw + 5), delta, atol=1e-12)
+    assert torch.allclose(hardness.mean(1), -kl, atol=1e-12) and (kl > 0).all()
+    assert torch.allclose(log_hardness(raw + 5), hardness, atol=1e-12)
     assert torch.allclose(log_hardness(torch.zeros(B, N)), torch.zeros(B, N), atol=1e-6)
 
 
 def test_masked_hardness_renormalises():
     raw = torch.randn(2, 4, dtype=torch.float64)
     mask = torch.tensor([[True, True, False, True], [False] * 4])
-    delta = log_hardness(raw, mask)
-    assert torch.allclose(delta[0, [0, 1, 3]], log_hardness(raw[:1, [0, 1, 3]])[0])
-    assert delta[~mask].eq(0).all()
+    hardness = log_hardness(raw, mask)
+    assert torch.allclose(hardness[0, [0, 1, 3]], log_hardness(raw[:1, [0, 1, 3]])[0])
+    assert hardness[~mask].eq(0).all()
 
 
 @pytest.mark.parametrize('hardness, sign', [('embed', 1), ('mlp', 1), ('reverse', -1)])
@@ -102,7 +101,7 @@ def test_one_step_of_the_adversary(hardness, sign):
 def test_fixed_hardness_has_nothing_to_learn(hardness):
     popularity = torch.arange(9)
     criterion = AdvInfoNCE(7, 9, hardness=hardness, popularity=popularity).double()
-    assert not criterion.learns and not list(criterion.parameters())
+    assert not criterion.adversary_parameters() and not list(criterion.parameters())
     pos, neg, _ = scores()
     loss = criterion(pos, neg, make_batch())
     assert loss.isfinite()
@@ -112,19 +111,66 @@ def test_fixed_hardness_has_nothing_to_learn(hardness):
         assert not torch.allclose(loss, advinfonce(pos, neg, torch.zeros_like(neg), 64))
 
 
-def test_backward_in_a_bare_loop_separates_the_players():
-    criterion = AdvInfoNCE(7, 9, dim=8).double()
+@pytest.mark.parametrize('hardness', ['embed', 'mlp', 'reverse'])
+def test_backward_reaches_only_the_player_whose_loss_it_is(hardness):
+    criterion = AdvInfoNCE(7, 9, dim=8, hardness=hardness).double()
+    x = Embeddings(torch.randn(7, 8, dtype=torch.float64, requires_grad=True),
+                   torch.randn(9, 8, dtype=torch.float64, requires_grad=True))
     batch, (pos, neg, _) = make_batch(), scores()
-    criterion(pos, neg, batch).backward(inputs=[pos, neg])
+    assert len(criterion.adversary_parameters()) == len(list(criterion.parameters())) > 0
+    criterion(pos, neg, batch, x).backward()
     assert all(p.grad is None for p in criterion.parameters())
+    assert x.user.grad is None and x.item.grad is None
+    assert pos.grad.ne(0).all() and neg.grad.ne(0).all()
     pos.grad = neg.grad = None
-    (-criterion(pos, neg, batch)).backward(inputs=list(criterion.hardness.parameters()))
+    criterion.adversary_loss(pos, neg, batch, x).backward()
     assert pos.grad is None and neg.grad is None
-    by_hand = [p.grad.clone() for p in criterion.parameters()]
-    criterion.zero_grad()
-    criterion.adversary_loss(pos, neg, batch).backward()
-    for a, b in zip(by_hand, (p.grad for p in criterion.parameters())):
-        assert torch.allclose(a, b)
+    assert x.user.grad is None and x.item.grad is None
+    found = [p.grad.clone() for p in criterion.parameters()]
+    assert all(grad.ne(0).any() for grad in found)
+    # The same by hand: an explicit hardness is differentiated.
+    loss = criterion(pos, neg, batch, log_hardness=criterion.log_hardness(batch, x))
+    loss = loss if hardness == 'reverse' else -loss
+    for a, b in zip(found, torch.autograd.grad(loss, list(criterion.parameters()))):
+        assert torch.allclose(a, b, atol=1e-14)
+
+
+@pytest.mark.parametrize('k', [1, 64])
+def test_explicit_hardness(k):
+    criterion = AdvInfoNCE(7, 9, dim=8, k=k, reduction='none').double()
+    batch, (pos, neg, raw) = make_batch(), scores()
+    hardness = criterion.log_hardness(batch)
+    assert hardness.requires_grad
+    expected = criterion(pos, neg, batch)  # With its own hardness, frozen.
+    assert torch.equal(criterion(pos, neg, batch, log_hardness=hardness), expected)
+    grads = torch.autograd.grad(expected.sum(), (pos, neg))
+    explicit = criterion(pos, neg, log_hardness=hardness)  # The batch is not needed then.
+    for a, b in zip(grads, torch.autograd.grad(explicit.sum(), (pos, neg), retain_graph=True)):
+        assert torch.equal(a, b)
+    # The gradient of the hardness, in closed form as in `test_gradients_of_scores_and_hardness`.
+    found, = torch.autograd.grad(criterion(pos, neg, log_hardness=log_hardness(raw)).sum(), raw)
+    p = torch.softmax(raw, 1)
+    weight = k * (log_hardness(raw) + neg).exp()
+    p_pos = pos.exp() / (pos.exp() + weight.sum(1))
+    w = p * neg.exp() / (p * neg.exp()).sum(1, keepdim=True)
+    assert torch.allclose(found, (1 - p_pos).view(-1, 1) * (w - p), atol=1e-10)
+    assert torch.autograd.gradcheck(
+        lambda r: criterion(pos, neg, log_hardness=log_hardness(r)).sum(), raw)
+
+
+@pytest.mark.parametrize('hardness', ['embed', 'reverse'])
+def test_logged_divergences(hardness):
+    criterion = AdvInfoNCE(7, 9, dim=8, k=4, hardness=hardness).double()
+    batch, (pos, neg, _) = make_batch(), scores()
+    loss, log = criterion.adversary_loss_and_log(pos, neg, batch)
+    assert torch.equal(loss, criterion.adversary_loss(pos, neg, batch))
+    assert torch.allclose(loss, (1 if hardness == 'reverse' else -1) * criterion(pos, neg, batch))
+    p = torch.softmax(criterion.hardness(batch), 1)
+    uniform = torch.full_like(p, 1 / N)
+    assert list(log) == ['kl_uniform_p', 'kl_p_uniform']
+    assert torch.allclose(log['kl_uniform_p'], F.kl_div(p.log(), uniform, reduction='batchmean'))
+    assert torch.allclose(log['kl_p_uniform'], F.kl_div(uniform.log(), p, reduction='batchmean'))
+    assert not any(value.requires_grad for value in log.values())
 
 
 def test_adversary_l2():

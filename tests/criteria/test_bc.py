@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from criteria_reference import bc as reference
 
-from pyg_advcf import Batch
-from pyg_advcf.criteria import BC
+from pyg_advcf import Batch, Embeddings
+from pyg_advcf.criteria import BCLoss
 from pyg_advcf.criteria.functional import bc, infonce
 
 
@@ -19,13 +19,19 @@ def problem(size=8, num_neg=4):
 
 
 def make(**kwargs):
-    return BC(torch.arange(6), torch.arange(9) % 4, dim=5, **kwargs).double()
+    return BCLoss(torch.arange(6), torch.arange(9) % 4, dim=5, **kwargs).double()
+
+
+def tables(criterion):
+    r"""The branch of `make`, with a row for each node: its degrees number its rows."""
+    return Embeddings(criterion.branch.user.weight,
+                      criterion.branch.item.weight[torch.arange(9) % 4])
 
 
 def test_equals_the_loop():
     pos, neg, batch = problem(40)
     criterion = make(temperature=0.3, reduction='none')
-    p = criterion.branch()
+    p = tables(criterion)
     margin = [1 - torch.sigmoid(p.user[u] @ p.item[i]).item()
               for u, i in zip(batch.user, batch.item)]
     expected = reference(pos.tolist(), neg.tolist(), margin, 0.3)
@@ -48,7 +54,7 @@ def test_no_margin_is_infonce_and_the_loss_rises_with_it():
 def test_branch_loss_is_infonce_on_buckets():
     _, neg, batch = problem()
     criterion = make(branch_temperature=0.3)
-    p = criterion.branch()
+    p = tables(criterion)
     scores = [F.cosine_similarity(p.user[batch.user].unsqueeze(1), p.item[ids], dim=-1) / 0.3
               for ids in (batch.item.view(-1, 1), batch.neg_item)]
     expected = infonce(scores[0][:, 0], scores[1])

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from partial import rows_of, scattered
 
 from pyg_advcf import Batch, Embeddings
 from pyg_advcf.criteria import DirectAU
@@ -31,7 +32,7 @@ def test_equals_the_loop():
     for gamma in (0., 0.5, 10.):
         expected = sum(near) / len(near) + gamma * (loop(u) + loop(i)) / 2
         assert float(DirectAU(gamma)(z, batch)) == pytest.approx(expected, abs=1e-12)
-    unique = [loop(t[ids.unique()]) for t, ids in zip(z[:2], batch[:2])]
+    unique = [loop(t[ids.unique()]) for t, ids in zip(z, batch[:2])]
     assert len(batch.user.unique()) < 12
     assert float(DirectAU(2., unique=True)(z, batch)) == pytest.approx(
         sum(near) / len(near) + sum(unique), abs=1e-12)
@@ -69,8 +70,21 @@ def test_chunks_change_nothing(chunk_size):
 def test_gradcheck(unique):
     z, batch = problem(7)
     criterion = DirectAU(2., unique)
-    assert torch.autograd.gradcheck(lambda a, b: criterion(Embeddings(a, b), batch), z[:2])
-    assert torch.autograd.gradgradcheck(lambda a, b: criterion(Embeddings(a, b), batch), z[:2])
+    assert torch.autograd.gradcheck(lambda a, b: criterion(Embeddings(a, b), batch), tuple(z))
+    assert torch.autograd.gradgradcheck(lambda a, b: criterion(Embeddings(a, b), batch), tuple(z))
+
+
+@pytest.mark.parametrize('unique', [False, True])
+def test_embeddings_of_some_rows_give_the_same(unique):
+    z = Embeddings(*(torch.randn(n, 6, dtype=torch.float64, requires_grad=True) for n in (20, 24)))
+    batch = scattered(problem()[1])
+    part, = rows_of(batch, z)
+    criterion, results = DirectAU(2., unique), []
+    for embeddings in (z, part):
+        loss = criterion(embeddings, batch)
+        results.append((loss, *torch.autograd.grad(loss, tuple(z))))
+    for whole, found in zip(*results):
+        assert torch.allclose(whole, found, atol=1e-12)
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])

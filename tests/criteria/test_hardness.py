@@ -1,5 +1,6 @@
 import pytest
 import torch
+from partial import rows_of
 
 from pyg_advcf import Batch, Embeddings
 from pyg_advcf.criteria.hardness import (
@@ -35,6 +36,17 @@ def test_mlp_detaches_its_features():
     assert x.user.grad is None and model.user.weight.grad is not None
     with pytest.raises(ValueError, match=r'x=backbone\.x'):
         model(BATCH)
+
+
+@pytest.mark.parametrize('shared', [False, True])
+def test_mlp_on_some_rows_of_the_tables(shared):
+    model = MLPHardness(8)
+    x = Embeddings(torch.randn(5, 8), torch.randn(9, 8))
+    batch = Batch(torch.tensor([1, 4]), torch.tensor([7, 3]), torch.tensor([[8, 2, 8], [3, 2, 7]]),
+                  torch.tensor([0, 1]))
+    batch = batch._replace(neg_item=batch.neg_item[0]) if shared else batch
+    part, = rows_of(batch, x)
+    assert torch.allclose(model(batch, part), model(batch, x), atol=1e-6)
 
 
 def test_fixed_models():

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from partial import rows_of, scattered
 
-from pyg_advcf import Batch, Embeddings
+from pyg_advcf import Batch, Dot, Embeddings
 from pyg_advcf.criteria import BPR, InfoNCE, InstanceWeighted
 from pyg_advcf.criteria.instance_weighted import WeightNetwork
 from pyg_advcf.ops import sampled_scores
@@ -54,8 +55,8 @@ def test_gradient_is_the_weighted_sum_of_gradients():
         return pos, neg, F.softplus(neg[:, 0] - pos)
 
     pos, neg, _ = losses()
-    grads = torch.autograd.grad(criterion(pos, neg, batch, z), z[:2])
-    expected = [sum(weight[b] * torch.autograd.grad(losses()[2][b], z[:2])[side]
+    grads = torch.autograd.grad(criterion(pos, neg, batch, z), tuple(z))
+    expected = [sum(weight[b] * torch.autograd.grad(losses()[2][b], tuple(z))[side]
                     for b in range(7)) / 7 for side in (0, 1)]
     for a, b in zip(grads, expected):
         assert torch.allclose(a, b, atol=1e-12)
@@ -101,6 +102,29 @@ def test_shared_negatives():
     each = batch._replace(neg_item=torch.tensor([[2, 4, 4]] * 7))
     network = WeightNetwork(4).double()
     assert torch.allclose(network(z, shared), network(z, each))
+
+
+@pytest.mark.parametrize('neg_item', [None, [2, 4, 4]])
+def test_embeddings_of_some_rows_give_the_same(neg_item):
+    z = Embeddings(*(torch.randn(n, 4, dtype=torch.float64, requires_grad=True) for n in (14, 20)))
+    batch = problem(num_neg=3)[1]
+    if neg_item is not None:
+        batch = batch._replace(neg_item=torch.tensor(neg_item))
+    batch = scattered(batch)
+    part, = rows_of(batch, z)
+    criterion, results = InstanceWeighted(BPR(), 4).double(), []
+    for embeddings in (z, part):
+        pos, neg = Dot()(embeddings, batch)
+        loss = criterion(pos, neg, batch, embeddings)
+        results.append((criterion.network(embeddings, batch), criterion.weight(embeddings, batch),
+                        loss, *torch.autograd.grad(loss, (*z, *criterion.parameters()))))
+    for whole, found in zip(*results):
+        assert torch.allclose(whole, found, atol=1e-12)
+
+
+def test_negatives_are_those_of_the_criterion():
+    assert InstanceWeighted(BPR(), 4).negatives == 'one'
+    assert InstanceWeighted(InfoNCE(), 4).negatives == 'many'
 
 
 def test_bad_arguments():

@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from partial import rows_of, scattered
 
 from pyg_advcf import Batch, Embeddings
-from pyg_advcf.criteria import InvCF
+from pyg_advcf.criteria import InvCFLoss, PopularityEmbedding
 from pyg_advcf.criteria.functional import distance_correlation, infonce
 
 
@@ -49,25 +50,25 @@ def test_equals_the_loop():
     order = torch.randperm(7)
     e, pop, both, permuted = loops(z, p, batch, order)
     for first, third in ((0., 0.), (0.5, 0.), (0., 2.), (0.1, 0.7)):
-        loss = InvCF(0.3, first, 0., third)(z, p, batch, order)
+        loss = InvCFLoss(0.3, first, 0., third)(z, p, batch, order)
         assert float(loss) == pytest.approx(e + first * pop + third * (both + permuted), abs=1e-12)
     # The identity is no intervention.
-    loss = InvCF(0.3, 0., 0., 1.)(z, p, batch, torch.arange(7))
+    loss = InvCFLoss(0.3, 0., 0., 1.)(z, p, batch, torch.arange(7))
     assert float(loss) == pytest.approx(e + 2 * both, abs=1e-12)
 
 
 def test_dependence_is_added():
     z, p, batch = problem(20)
     blocks = [distance_correlation(t[ids][:, c], s[ids][:, c])
-              for t, s, ids in zip(z[:2], p[:2], batch[:2])
+              for t, s, ids in zip(z, p, batch[:2])
               for c in (slice(0, 2), slice(2, 4), slice(4, 6))]
     mean = sum(blocks) / 6
-    plain, more = (InvCF(0.3, 0., weight, 0., factors=3)(z, p, batch) for weight in (0., 5.))
+    plain, more = (InvCFLoss(0.3, 0., weight, 0., factors=3)(z, p, batch) for weight in (0., 5.))
     assert torch.allclose(more - plain, 5 * mean, atol=1e-12)
-    whole = InvCF(0.3, 0., 1., 0.).dependence(z, z, batch)
+    whole = InvCFLoss(0.3, 0., 1., 0.).dependence(z, z, batch)
     assert float(whole) == pytest.approx(1.)
     with pytest.raises(ValueError, match="'factors' is 7"):
-        InvCF(factors=7).dependence(z, p, batch)
+        InvCFLoss(factors=7).dependence(z, p, batch)
 
 
 def test_masks_and_shared_negatives():
@@ -75,9 +76,41 @@ def test_masks_and_shared_negatives():
     pool = torch.tensor([3, 0, 8, 3])
     mask = torch.tensor([True, True, False, True]).expand(7, 4)
     own = batch._replace(neg_item=pool[[0, 1, 3]].expand(7, 3))
-    order, criterion = torch.randperm(7), InvCF(0.3, 1., 0., 1.)
+    order, criterion = torch.randperm(7), InvCFLoss(0.3, 1., 0., 1.)
     assert torch.allclose(criterion(z, p, batch._replace(neg_item=pool, neg_mask=mask), order),
                           criterion(z, p, own, order), atol=1e-12)
+
+
+@pytest.mark.parametrize('shared', [False, True])
+def test_embeddings_of_some_rows_give_the_same(shared):
+    z, p = (Embeddings(*(torch.randn(n, 6, dtype=torch.float64, requires_grad=True)
+                         for n in (12, 20))) for _ in range(2))
+    batch = problem()[2]
+    if shared:
+        batch = batch._replace(neg_item=torch.tensor([3, 0, 8, 3]))
+    batch = scattered(batch)
+    order, criterion = torch.randperm(7), InvCFLoss(0.3, 0.5, 0.4, 0.7, factors=2)
+    results = []
+    for tables in ((z, p), rows_of(batch, z, p)):
+        loss = criterion(*tables, batch, order)
+        results.append((loss, *torch.autograd.grad(loss, (*z, *p))))
+    for whole, found in zip(*results):
+        assert torch.allclose(whole, found, atol=1e-12)
+
+
+def test_rows_of_a_popularity_embedding():
+    z = Embeddings(*(torch.randn(n, 6, dtype=torch.float64) for n in (12, 20)))
+    degrees = torch.arange(12) % 4, torch.arange(20) % 5
+    table = PopularityEmbedding(*degrees, dim=6).double()
+    batch = scattered(problem()[2])
+    order, criterion = torch.randperm(7), InvCFLoss(0.3, 0.5, 0.4, 0.7, factors=2)
+    # A row for each node, by hand: these degrees number the rows.
+    p = Embeddings(*(weight[degree] for weight, degree in
+                     zip((table.user.weight, table.item.weight), degrees)))
+    expected = criterion(z, p, batch, order)
+    for held in (z, *rows_of(batch, z)):
+        found = criterion(held, table.rows_like(held), batch, order)
+        assert torch.allclose(found, expected, atol=1e-12)
 
 
 def distance_correlation_loop(x, y):
@@ -112,10 +145,10 @@ def test_distance_correlation():
 
 def test_gradients():
     z, p, batch = problem()
-    order, criterion = torch.randperm(7), InvCF(0.3, 0.5, 0.5, 0.5, factors=2)
+    order, criterion = torch.randperm(7), InvCFLoss(0.3, 0.5, 0.5, 0.5, factors=2)
     assert torch.autograd.gradcheck(
         lambda a, b, c, d: criterion(Embeddings(a, b), Embeddings(c, d), batch, order),
-        (*z[:2], *p[:2]))
+        (*z, *p))
     x = torch.ones(4, 2, requires_grad=True)
     distance_correlation(x, torch.randn(4, 2)).backward()
     assert x.grad.isfinite().all()
@@ -123,7 +156,7 @@ def test_gradients():
 
 def test_default_permutes_anew():
     z, p, batch = problem()
-    criterion = InvCF(0.3, 0., 0., 1.)
+    criterion = InvCFLoss(0.3, 0., 0., 1.)
     assert criterion(z, p, batch) != criterion(z, p, batch)
     torch.manual_seed(7)
     loss = criterion(z, p, batch)
@@ -136,9 +169,9 @@ def test_low_temperature_stays_finite(dtype):
     _, _, batch = problem()
     z, p = (Embeddings(*(torch.randn(n, 6).to(dtype).requires_grad_() for n in (5, 9)))
             for _ in range(2))
-    loss = InvCF(0.01, 1., 1., 1.)(z, p, batch)
+    loss = InvCFLoss(0.01, 1., 1., 1.)(z, p, batch)
     loss.backward()
-    for table in (*z[:2], *p[:2]):
+    for table in (*z, *p):
         assert table.grad.isfinite().all() and table.grad.ne(0).any()
     assert loss.isfinite()
 
@@ -147,6 +180,8 @@ def test_no_weights_is_infonce():
     z, p, batch = problem()
     pos, neg = (F.cosine_similarity(z.user[batch.user].unsqueeze(1), z.item[ids], dim=-1) / 0.2
                 for ids in (batch.item.view(-1, 1), batch.neg_item))
-    assert torch.allclose(InvCF(0.2, 0., 0., 0.)(z, p, batch), infonce(pos[:, 0], neg), atol=1e-12)
+    criterion = InvCFLoss(0.2, 0., 0., 0.)
+    assert torch.allclose(criterion(z, p, batch), infonce(pos[:, 0], neg), atol=1e-12)
+    assert criterion.similarity.kind == 'cosine' and criterion.similarity.temperature == 0.2
     with pytest.raises(ValueError, match="'invariance' is -1"):
-        InvCF(invariance=-1)
+        InvCFLoss(invariance=-1)

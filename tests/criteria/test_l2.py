@@ -1,5 +1,6 @@
 import pytest
 import torch
+from partial import rows_of, scattered
 
 from pyg_advcf import Batch, Embeddings
 from pyg_advcf.criteria import EmbeddingL2
@@ -28,16 +29,31 @@ def test_many_negatives_cost_no_copies_and_count_the_same(num_neg, dtype):
     batch = Batch(torch.randint(9, (600, )), torch.randint(7, (600, )), neg_item,
                   torch.arange(600))
     x = Embeddings(*(torch.randn(n, 3).to(dtype).requires_grad_() for n in (9, 7)))
-    same = Embeddings(*(t.detach().double().requires_grad_() for t in x[:2]))
+    same = Embeddings(*(t.detach().double().requires_grad_() for t in x))
     loss = EmbeddingL2(0.5, negatives=True)(x, batch)
     rows = torch.cat([same.user[batch.user], same.item[batch.item],
                       same.item[neg_item].flatten(0, 1)])
     expected = 0.5 * rows.square().sum() / 1200
     tolerance = 1e-5 if dtype.itemsize > 2 else 2e-2
     assert torch.allclose(loss.double(), expected, rtol=tolerance)
-    for found, wanted in zip(torch.autograd.grad(loss, x[:2]),
-                             torch.autograd.grad(expected, same[:2])):
+    for found, wanted in zip(torch.autograd.grad(loss, tuple(x)),
+                             torch.autograd.grad(expected, tuple(same))):
         assert torch.allclose(found.double(), wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize('negatives', [False, True])
+@pytest.mark.parametrize('num_neg', [1, 40])
+def test_embeddings_of_some_rows_give_the_same(negatives, num_neg):
+    x = Embeddings(*(torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for n in (12, 30)))
+    batch = scattered(Batch(torch.randint(6, (5, )), torch.randint(15, (5, )),
+                            torch.randint(14, (5, num_neg)), torch.arange(5)))
+    part, = rows_of(batch, x)
+    results = []
+    for embeddings in (x, part):
+        loss = EmbeddingL2(0.5, negatives)(embeddings, batch)
+        results.append((loss, *torch.autograd.grad(loss, tuple(x))))
+    for whole, found in zip(*results):
+        assert torch.allclose(whole, found, atol=1e-12)
 
 
 def test_gradcheck():

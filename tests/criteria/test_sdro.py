@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pyg_advcf import EDGE_TYPE, Batch, degrees, interaction_data
+from pyg_advcf import EDGE_TYPE, Batch, as_graph, degrees, interaction_graph
 from pyg_advcf.criteria import SDRO
 from pyg_advcf.criteria.functional import infonce, popularity_groups
 
@@ -77,7 +77,7 @@ def test_gradient_is_that_of_fixed_weights_and_evaluation_records_nothing():
 
 
 def test_groups(toy):
-    found = popularity_groups(toy)
+    found = popularity_groups(interaction_graph(toy))
     degree = degrees(toy)[1]
     ranked = sorted(range(40), key=lambda i: (-int(degree[i]), i))[:8]
     for user in range(30):
@@ -87,8 +87,7 @@ def test_groups(toy):
     # Shares of exactly 0.6 and 0.8, of a catalogue of which items 0 to 3 are popular.
     items = [(0, 1, 2, 3)] * 9 + [(0, 1, 2, 10, 11), (0, 1, 2, 3, 12), (0, 13)]
     edges = torch.tensor([(u, i) for u, row in enumerate(items) for i in row])
-    data = interaction_data(edges.t().contiguous(), 13, 20)
-    assert popularity_groups(data).tolist() == [2] * 9 + [1, 2, 0, 0]
+    assert popularity_groups(as_graph(edges.t(), 13, 20)).tolist() == [2] * 9 + [1, 2, 0, 0]
 
 
 def test_bad_arguments():

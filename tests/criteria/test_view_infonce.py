@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from partial import rows_of, scattered
 
 from pyg_advcf import Batch, Embeddings
 from pyg_advcf.criteria import ViewInfoNCE
@@ -43,7 +44,7 @@ def test_equals_loop_and_is_the_sum_of_both_sides(scope, chunk_size):
 def test_gradcheck_and_permutation(scope):
     z, other, batch = problem()
     criterion = ViewInfoNCE(0.3, scope, 4)
-    tables = (*z[:2], *other[:2])
+    tables = (*z, *other)
     assert torch.autograd.gradcheck(
         lambda a, b, c, d: criterion(Embeddings(a, b), Embeddings(c, d), batch), tables)
     order = torch.randperm(20)
@@ -81,8 +82,53 @@ def test_first_occurrence():
     assert float(ViewInfoNCE().side(z.user, other.user, batch.user[:0])) == 0
 
 
+@pytest.mark.parametrize('item_weight', [0., 0.3, 1., 2.])
+def test_weight_of_the_items(item_weight):
+    z, other, batch = problem()
+    criterion = ViewInfoNCE(0.3, item_weight=item_weight)
+    user, item = (loop(a, b, ids, 0.3, 'batch')
+                  for a, b, ids in zip(z, other, (batch.user, batch.item)))
+    assert float(criterion(z, other, batch).detach()) == pytest.approx(user + item_weight * item,
+                                                                       abs=1e-12)
+
+
+@pytest.mark.parametrize('chunk_size', [None, 3])
+def test_embeddings_of_some_rows_give_the_same(chunk_size):
+    z, other = (Embeddings(*(torch.randn(n, 6, dtype=torch.float64, requires_grad=True)
+                             for n in (20, 24))) for _ in range(2))
+    batch = scattered(problem()[2])
+    criterion, results = ViewInfoNCE(0.3, chunk_size=chunk_size, item_weight=0.7), []
+    for pair in ((z, other), rows_of(batch, z, other)):
+        loss = criterion(*pair, batch)
+        results.append((loss, *torch.autograd.grad(loss, (*z, *other))))
+    for whole, found in zip(*results):
+        assert torch.allclose(whole, found, atol=1e-12)
+
+
+def test_views_with_different_rows():
+    z, other, batch = problem()
+    z, other = (Embeddings(torch.cat([t.user] * 3), torch.cat([t.item] * 3)) for t in (z, other))
+    batch = scattered(batch)
+    first, _ = rows_of(batch, z, other)
+    _, second = rows_of(batch, z, other)  # Equal rows, but of another index.
+    for a, b in ((first, second), (first, other), (z, second),
+                 (first, second.replace(user_index=first.user_index)),
+                 (first, second.replace(item_index=first.item_index))):
+        with pytest.raises(ValueError, match="hold different rows.*backbone.encoder"):
+            ViewInfoNCE()(a, b, batch)
+    second = second.replace(user_index=first.user_index, item_index=first.item_index)
+    assert ViewInfoNCE()(first, second, batch).isfinite()
+    for held in (first, first.replace(user_index=None), first.replace(item_index=None)):
+        with pytest.raises(ValueError, match="'z' holds the rows of a batch, but all rows are needed"):
+            ViewInfoNCE(scope='all')(held, held, batch)
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="'scope' is 'al'.*Did you mean 'all'"):
         ViewInfoNCE(scope='al')
     with pytest.raises(ValueError, match="'temperature' is 0"):
         ViewInfoNCE(0)
+    with pytest.raises(ValueError, match="'item_weight' is -1"):
+        ViewInfoNCE(item_weight=-1)
+    with pytest.raises(ValueError, match="'chunk_size' is 0"):
+        ViewInfoNCE(chunk_size=0)

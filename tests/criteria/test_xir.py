@@ -66,6 +66,15 @@ def test_the_cache_is_filled_from_what_was_drawn():
     assert criterion.drawn.eq(0).all() and criterion.cache.unique().numel() > 1
 
 
+def test_every_epoch_counts_from_zero():
+    criterion = make()
+    criterion(*problem(criterion))
+    cache = criterion.cache.clone()
+    assert criterion.drawn.sum() > 0
+    criterion.on_epoch_start(1, None)
+    assert criterion.drawn.eq(0).all() and torch.equal(criterion.cache, cache)
+
+
 def test_excluded_negatives_are_neither_seen_nor_kept():
     criterion = make(cache_size=5)
     pos, neg, batch = problem(criterion)
@@ -118,6 +127,7 @@ def test_compiles_without_graph_breaks():
     criterion, same = make(), make()
     same.load_state_dict(criterion.state_dict())
     pos, neg, batch = problem(criterion)
+    torch.compiler.reset()  # All criteria share `forward`, whose recompilations are limited.
     compiled = torch.compile(criterion, backend='aot_eager', fullgraph=True)
     assert torch.allclose(seeded_call(compiled, pos, neg, batch),
                           seeded_call(same, pos, neg, batch))

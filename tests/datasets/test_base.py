@@ -97,7 +97,7 @@ def test_interrupted_processing_leaves_nothing_behind(mirrored, monkeypatch):
     def fail(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('pyg_advcf.training.checkpoint.os.replace', fail)
+    monkeypatch.setattr('pyg_advcf.files.os.replace', fail)
     with pytest.raises(KeyboardInterrupt):
         Tiny(str(root), pre_transform=lambda data: data)
     monkeypatch.undo()

@@ -11,10 +11,10 @@ from pyg_advcf.transforms import AddInteractionNoise
 
 def test_equals_the_same_by_hand(toy):
     noisy = AddInteractionNoise(0.5)(toy)
-    method = methods.ACCF(MF(noisy, dim=4), noisy, adversarial_weight=0., contrast_weight=0.,
+    method = methods.ACCF(MF(noisy, dim=4), adversarial_weight=0., contrast_weight=0.,
                           weighting='bilevel')
     with torch.no_grad():
-        for table in method.backbone.x[:2]:
+        for table in method.backbone.x:
             table.normal_()
     report = weight_report(method, noisy, size=64, bins=2, seed=7)
     batch = next(iter(InteractionLoader(noisy, 64, seed=7)))
@@ -38,16 +38,16 @@ def test_equals_the_same_by_hand(toy):
 
 
 def test_equal_weights_and_bad_arguments(toy):
-    method = methods.ACCF(MF(toy, dim=4), toy, weighting='joint')
+    method = methods.ACCF(MF(toy, dim=4), weighting='joint')
     with torch.no_grad():
         method.criterion.network.hidden.weight.zero_()
     report = weight_report(method, toy)
     assert report['weight_std'] < 1e-6 and math.isnan(report['weight_loss'])
     assert report['by_loss'] == pytest.approx([1.] * 4) and 'of_injected' not in report
-    with pytest.raises(ValueError, match='BPR learns no weights'):
-        weight_report(methods.BPR(MF(toy, dim=4), toy), toy)
+    with pytest.raises(ValueError, match='Recommender learns no weights'):
+        weight_report(methods.bpr(MF(toy, dim=4)), toy)
     with pytest.raises(ValueError, match='ACCF learns no weights'):
-        weight_report(methods.ACCF(MF(toy, dim=4), toy, weighting='none'), toy)
+        weight_report(methods.ACCF(MF(toy, dim=4), weighting='none'), toy)
     for key in ('bins', 'size'):
         with pytest.raises(ValueError, match=f"'{key}' is 0"):
             weight_report(method, toy, **{key: 0})

@@ -58,6 +58,19 @@ def test_in_batch(toy):
             assert bool(batch.neg_mask[row, column]) == ((user, item) not in known)
 
 
+def test_in_batch_of_a_held_out_split(toy):
+    # The split's own pairs are known too, beside those of training.
+    known = {tuple(p) for pairs in (toy[EDGE_TYPE].edge_index, toy[EDGE_TYPE].val_edge_label_index)
+             for p in pairs.t().tolist()}
+    loader = InteractionLoader(toy, 40, negatives='in_batch', split='val')
+    batch, = loader
+    assert batch.item.unique().numel() < 40  # Items that the batch repeats have as many columns.
+    expected = [[(user, item) not in known for item in batch.item.tolist()]
+                for user in batch.user.tolist()]
+    assert batch.neg_mask.tolist() == expected
+    assert not batch.neg_mask.diagonal().any()
+
+
 def test_seeds_and_state(toy):
     first, second = (InteractionLoader(toy, 64, 3, seed=5) for _ in range(2))
     for a, b in zip(first, second):

@@ -49,7 +49,7 @@ def test_contains_is_exact(toy):
     user, item = torch.meshgrid(torch.arange(30), torch.arange(40), indexing='ij')
     expected = torch.zeros(30, 40, dtype=torch.bool)
     expected[tuple(toy[EDGE_TYPE].edge_index)] = True
-    assert torch.equal(sampler.contains(user, item), expected)
+    assert torch.equal(sampler.known.contains(user, item), expected)
 
 
 def test_large_random_graph_has_no_hits(toy_factory):
@@ -58,7 +58,7 @@ def test_large_random_graph_has_no_hits(toy_factory):
     for distribution in ('uniform', 'popularity'):
         sampler = NegativeSampler(data, distribution)
         item = sampler(user, 20)
-        assert not sampler.contains(user.view(-1, 1).expand_as(item).contiguous(), item).any()
+        assert not sampler.known.contains(user.view(-1, 1).expand_as(item).contiguous(), item).any()
         assert item.min() >= 0 and item.max() < 60
 
 

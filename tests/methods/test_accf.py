@@ -6,8 +6,17 @@ import torch
 import torch.nn.functional as F
 from method_tools import BACKBONES, Curved, assert_equal, loss_and_grads
 
-from pyg_advcf import BilevelStep, Embeddings, InteractionLoader, Step, methods
+from pyg_advcf import (
+    Batch,
+    BilevelStep,
+    Embeddings,
+    InteractionLoader,
+    Step,
+    interaction_data,
+    methods,
+)
 from pyg_advcf.criteria import ViewInfoNCE
+from pyg_advcf.training import hypergradient
 from pyg_advcf.transforms import FastGradient, ProjectedGradient, RandomNoise, RandomSplit
 
 
@@ -31,13 +40,13 @@ def build(backbone, data, **kwargs):
               'contrast_weight': 0.05, **kwargs}
     if 'perturbation' in kwargs:
         del kwargs['epsilon']
-    return methods.ACCF(BACKBONES[backbone](data), data, **kwargs).double()
+    return methods.ACCF(BACKBONES[backbone](data), **kwargs).double()
 
 
 def grown(method):
     r"""With tables so large that gradients are too."""
     with torch.no_grad():
-        for table in method.backbone.x[:2]:
+        for table in method.backbone.x:
             table.normal_()
     return method
 
@@ -54,7 +63,7 @@ def batches(data, request):
             for split in (None, 'outer')]
 
 
-def plain_losses(method, z, batch):
+def plain_losses(z, batch):
     pos = (z.user[batch.user] * z.item[batch.item]).sum(1)
     neg = (z.user[batch.user] * z.item[batch.neg_item[:, 0]]).sum(1)
     return F.softplus(neg - pos)
@@ -64,7 +73,7 @@ def plain_losses(method, z, batch):
 def test_without_its_parts_it_is_bpr(data, batches, backbone):
     batch, _ = batches
     torch.manual_seed(3)
-    bpr = loss_and_grads(methods.BPR(BACKBONES[backbone](data), data, l2=0.).double(), batch)
+    bpr = loss_and_grads(methods.bpr(BACKBONES[backbone](data), l2=0.).double(), batch)
     off = build(backbone, data, adversarial_weight=0., contrast_weight=0.)
     assert_equal(loss_and_grads(off, batch), bpr)
     still = build(backbone, data, adversarial_weight=0.3, contrast_weight=0., epsilon=0.)
@@ -92,11 +101,11 @@ def test_equals_the_formula(data, batches, backbone, norm, scope):
     weight = delta / delta.detach().mean()
 
     def weighted(x):
-        return (weight.detach() * plain_losses(method, method.backbone(x=x), batch)).mean()
+        return (weight.detach() * plain_losses(method.backbone(x=x), batch)).mean()
 
     shift = FastGradient(0.4, norm).delta(method.backbone.x, weighted)
-    moved = method.backbone(x=Embeddings(*(t + d for t, d in zip(method.backbone.x[:2], shift))))
-    losses = plain_losses(method, z, batch) + 0.3 * plain_losses(method, moved, batch)
+    moved = method.backbone(x=Embeddings(*(t + d for t, d in zip(method.backbone.x, shift))))
+    losses = plain_losses(z, batch) + 0.3 * plain_losses(moved, batch)
     x = method.backbone.x
     rows = [x.user[batch.user], x.item[batch.item], x.item[batch.neg_item[:, 0]]]
     expected = ((weight * losses).mean()
@@ -111,11 +120,11 @@ def test_equals_the_formula(data, batches, backbone, norm, scope):
 def test_layers_are_contrasted(data, batches):
     batch, _ = batches
     method = build('lightgcn', data, adversarial_weight=0., contrast_weight=1., layer=1)
-    shift = method.views(batch).shift
+    delta = method.perturb(batch).perturbation
     z, moved = (method.backbone(x=x, return_layers=True).layers[1] for x in (
-        method.backbone.x, Embeddings(*(t + d for t, d in zip(method.backbone.x, shift.delta)))))
-    expected = ViewInfoNCE(0.5)(Embeddings(*z), Embeddings(*moved), batch)
-    ranking = plain_losses(method, method.backbone(), batch).mean()
+        method.backbone.x, Embeddings(*(t + d for t, d in zip(method.backbone.x, delta)))))
+    expected = ViewInfoNCE(0.5)(z, moved, batch)
+    ranking = plain_losses(method.backbone(), batch).mean()
     assert torch.allclose(method(batch), ranking + expected, atol=1e-12)
 
 
@@ -123,10 +132,10 @@ def test_layers_are_contrasted(data, batches):
 def test_other_perturbations(data, batches, perturbation):
     batch, _ = batches
     method = build('lightgcn', data, perturbation=perturbation, weighting='joint')
-    views = method.views(batch)
-    assert all((t.norm(dim=1) < 0.3 + 1e-12).all() for t in views.delta[:2])
-    assert views.shift.moved.user.shape == views.shift.z.user.shape
-    assert method.loss(views).isfinite()
+    found = method.perturb(batch)
+    assert all((t.norm(dim=1) < 0.3 + 1e-12).all() and t.any() for t in found.perturbation)
+    assert found.z_adv.user.shape == found.z.user.shape
+    assert method.inner_loss(found).isfinite()
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -137,26 +146,26 @@ def test_hypergradient_equals_finite_differences(data, batches, backbone, advers
                          contrast_weight=0.1, weighting='bilevel'))
     lr, network = 3., method.criterion.network
     step = BilevelStep(method, InteractionLoader(data, split='outer'), lookahead_lr=lr)
-    views = method.views(batch, outer)
-    grads = step.upper_gradient(views, batch, outer)
+    found = method.perturb(batch, outer)
+    grads = step.outer_gradient(found)
 
-    lower = [p for p in method.parameters() if id(p) not in {id(q) for q in network.parameters()}]
-    features = Embeddings(*(t.detach() for t in method.backbone()[:2]))
-    delta = Embeddings(*(t.clone() for t in views.delta[:2])) if views.delta else None
-    before = [p.detach().clone() for p in lower]
+    inner = [p for p in method.parameters() if id(p) not in {id(q) for q in network.parameters()}]
+    features = Embeddings(*(t.detach() for t in method.backbone()))
+    delta = found.perturbation and found.perturbation.map(torch.clone)
+    before = [p.detach().clone() for p in inner]
 
     def outer_loss_ahead():
         r"""By hand: weights, one SGD step on the tables, the plain loss of the held-out pairs."""
         weight = network(features, batch)
         weight = (weight / weight.mean()).detach()
-        fresh = method.views(batch, outer, delta)
-        inner = (weight * method.instance_losses(fresh)).mean()
-        moves = torch.autograd.grad(inner, lower, allow_unused=True)
+        fresh = method.perturb(batch, outer, delta)
+        loss = (weight * method.instance_losses(fresh)).mean()
+        moves = torch.autograd.grad(loss, inner, allow_unused=True)
         with torch.no_grad():
-            for p, g in zip(lower, moves):
+            for p, g in zip(inner, moves):
                 p -= lr * (0. if g is None else g)
-            value = plain_losses(method, method.backbone(), outer).mean()
-            for p, old in zip(lower, before):
+            value = plain_losses(method.backbone(), outer).mean()
+            for p, old in zip(inner, before):
                 p.copy_(old)
         return float(value)
 
@@ -180,33 +189,40 @@ def test_slopes_are_inner_products(data, batches, backbone):
     batch, outer = batches
     method = grown(build(backbone, data, adversarial_weight=0.3, epsilon=0.2,
                          weighting='bilevel'))
-    lower = [p for p in method.backbone.parameters()]
+    inner = list(method.backbone.parameters())
 
     def gradient(loss):
-        found = torch.autograd.grad(loss, lower, retain_graph=True, allow_unused=True)
+        found = torch.autograd.grad(loss, inner, retain_graph=True, allow_unused=True)
         return torch.cat([torch.zeros_like(p).view(-1) if g is None else g.reshape(-1)
-                          for g, p in zip(found, lower)])
+                          for g, p in zip(found, inner)])
 
-    views = method.views(batch, outer)
-    losses = method.instance_losses(views)
+    found = method.perturb(batch, outer)
+    losses = method.instance_losses(found)
     each = torch.stack([gradient(v) for v in losses])
-    weight = method.weights(views).detach()
-    ahead = torch.cat([p.detach().view(-1) for p in lower]) - 0.7 * (weight @ each) / len(weight)
-    before = [p.detach().clone() for p in lower]
+    weight = method.weights(found).detach()
+    ahead = torch.cat([p.detach().view(-1) for p in inner]) - 0.7 * (weight @ each) / len(weight)
+    before = [p.detach().clone() for p in inner]
     with torch.no_grad():
-        for p, t in zip(lower, ahead.split([p.numel() for p in lower])):
+        for p, t in zip(inner, ahead.split([p.numel() for p in inner])):
             p.copy_(t.view(p.shape))
-    v = gradient(plain_losses(method, method.backbone(), outer).mean())
+    ahead_loss = plain_losses(method.backbone(), outer).mean()
+    v = gradient(ahead_loss)
     with torch.no_grad():
-        for p, t in zip(lower, before):
+        for p, t in zip(inner, before):
             p.copy_(t)
-    views = method.views(batch, outer)
-    _, slope = method.hypergradient(views, batch, outer, lr=0.7)
+    found = method.perturb(batch, outer)
+    value, slope = hypergradient(method, found, lr=0.7)
+    assert torch.allclose(value, ahead_loss, atol=1e-12)
     assert torch.allclose(slope, -0.7 * (each @ v) / len(weight), atol=1e-12)
+    # The closed form, where there is one, is the same.
+    closed = method.hypergradient(found, lr=0.7)
+    assert (closed is None) == (backbone in ('curved', 'scaled'))
+    if closed is not None:
+        assert_equal(closed, (value, slope))
     # The memory-light way agrees but for the curvature of the losses, and nothing moves for lr 0.
-    _, rough = method.hypergradient(views, batch, outer, lr=0.7, finite_difference=True)
+    _, rough = hypergradient(method, found, lr=0.7, finite_difference=True)
     assert torch.allclose(rough, slope, atol=1e-5 * float(slope.abs().max()))
-    assert method.hypergradient(views, batch, outer, lr=0.)[1].eq(0).all()
+    assert hypergradient(method, found, lr=0.)[1].eq(0).all()
 
 
 def test_linear_shortcut_equals_the_general_path(data, batches):
@@ -216,9 +232,11 @@ def test_linear_shortcut_equals_the_general_path(data, batches):
         results = []
         for linear in (True, False):
             method.backbone.linear = linear
-            views = method.views(batch, outer)
-            value, slope = method.hypergradient(views, batch, outer, 0.7)
-            loss = method.loss(views)
+            step = BilevelStep(method, InteractionLoader(data, split='outer'), lookahead_lr=0.7)
+            found = method.perturb(batch, outer)
+            assert (method.hypergradient(found, 0.7) is not None) == linear
+            value, slope = step.hypergradient(found)
+            loss = method.inner_loss(found)
             results.append((value, slope, loss, *torch.autograd.grad(
                 loss, list(method.backbone.parameters()))))
         assert_equal(*results)
@@ -226,29 +244,79 @@ def test_linear_shortcut_equals_the_general_path(data, batches):
 
 def test_equal_gradients_have_equal_slopes():
     # One interaction, repeated: training and held-out batches are the same.
-    from pyg_advcf import Batch, interaction_data
     data = interaction_data(torch.tensor([[0, 1], [0, 1]]), 2, 3, outer=torch.tensor([[0], [2]]))
     batch = Batch(*(torch.tensor(t) for t in ([0, 0, 0], [0, 0, 0], [[1], [1], [1]], [0, 0, 0])))
     method = build('lightgcn', data, weighting='bilevel')
-    views = method.views(batch, batch)
-    _, slope = method.hypergradient(views, batch, batch, lr=0.1)
-    assert torch.allclose(slope, slope[:1].expand(3)) and slope[0] < 0
+    found = method.perturb(batch, batch)
+    for _, slope in (method.hypergradient(found, lr=0.1), hypergradient(method, found, lr=0.1)):
+        assert torch.allclose(slope, slope[:1].expand(3)) and slope[0] < 0
+
+
+@pytest.mark.parametrize('kwargs', [{'num_neg': 3}, {'negatives': 'in_batch'}], ids=str)
+@pytest.mark.parametrize('backbone', ['mf', 'lightgcn', 'curved'])
+def test_held_out_pairs_may_have_other_negatives(data, batches, backbone, kwargs):
+    # Both batches are encoded in one pass, whatever the shapes of their negatives.
+    batch, _ = batches
+    outer = next(iter(InteractionLoader(data, 4, seed=1, split='outer', **kwargs)))
+    method = grown(build(backbone, data, adversarial_weight=0.3, weighting='bilevel'))
+    found = method.perturb(batch, outer)
+    weights, losses = method.outer_weights(found)
+    assert torch.allclose(losses, method.row_losses(method.backbone(), outer), atol=1e-12)
+    assert torch.allclose(weights, method.criterion.network(method.backbone(), outer), atol=1e-12)
+    value, slope = hypergradient(method, found, lr=0.)
+    assert torch.allclose(value, method.row_losses(method.backbone(), outer).mean(), atol=1e-12)
+    closed = method.hypergradient(found, lr=0.7)
+    if backbone != 'curved':
+        assert_equal(closed, hypergradient(method, found, lr=0.7))
+    assert slope.shape == batch.user.shape
+
+
+def test_the_closed_form_needs_held_out_pairs(data, batches):
+    method = build('mf', data, weighting='bilevel')
+    assert method.hypergradient(method.perturb(batches[0]), lr=0.7) is None
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize('weighting', ['none', 'joint', 'bilevel'])
+def test_ranking_loss_is_weighted_and_leaves_the_weights_alone(data, batches, backbone, weighting):
+    batch, _ = batches
+    method = grown(build(backbone, data, weighting=weighting))
+    z = method.backbone()
+    losses = plain_losses(z, batch)
+    if weighting != 'none':
+        delta = method.criterion.network(z, batch).detach()
+        losses = losses * delta / delta.mean()
+    for found in (method.ranking_loss(z, batch),
+                  method.ranking_loss(method.backbone.encode(batch), batch)):
+        assert torch.allclose(found, losses.mean(), atol=1e-12)
+    found.backward()
+    assert all((p.grad is None) == name.startswith('criterion')
+               for name, p in method.named_parameters())
+    assert bool(method.outer_parameters()) == (weighting == 'bilevel')
 
 
 @pytest.mark.parametrize('mode', ['unrolled', 'finite_difference', 'alternating'])
 @pytest.mark.parametrize('backbone', ['lightgcn', 'scaled'])
-def test_no_level_touches_the_gradients_of_the_other(data, batches, mode, backbone):
+def test_no_problem_touches_the_gradients_of_the_other(data, batches, mode, backbone):
     batch, outer = batches
     method = build(backbone, data, weighting='bilevel')
     step = BilevelStep(method, InteractionLoader(data, split='outer'), mode=mode)
-    grads = step.upper_gradient(method.views(batch, outer), batch, outer)
+    grads = step.outer_gradient(method.perturb(batch, outer))
     assert all(p.grad is None for p in method.parameters())
     assert all(g.isfinite().all() and g.abs().sum() > 0 for g in grads)
     before = [p.detach().clone() for p in method.parameters()]
     step(batch)
-    network = {id(p) for p in method.upper_parameters()}
+    network = {id(p) for p in method.outer_parameters()}
     for p, old in zip(method.parameters(), before):
         assert (p.grad is None) == (id(p) in network) and not torch.equal(p, old)
+
+
+def test_defaults_have_no_weights_to_learn(data):
+    method = methods.ACCF(BACKBONES['lightgcn'](data))
+    assert method.weighting == 'none' and method.outer_parameters() == []
+    batch = next(iter(InteractionLoader(data, 8)))
+    assert method.weights(method.perturb(batch)).eq(1).all()
+    assert method.negatives == 'one' and method.l2.negatives
 
 
 def test_bad_arguments(data):
@@ -260,11 +328,7 @@ def test_bad_arguments(data):
             (dict(layer=3), "'layer' is 3, but the backbone has 2")):
         with pytest.raises(ValueError, match=message):
             build('lightgcn', data, **kwargs)
-    with pytest.raises(ValueError, match='noise is added|use LightGCN'):
+    with pytest.raises(ValueError, match='has no layers, but ACCF needs that; use LightGCN'):
         build('mf', data, layer=1)
     with pytest.raises(ValueError, match='use BilevelStep'):
         Step(build('mf', data, weighting='bilevel'))
-    shared = InteractionLoader(data, 8, negatives='in_batch')
-    with pytest.raises(ValueError, match="give both loaders one 'num_neg'"):
-        method = build('mf', data, weighting='bilevel')
-        method.views(next(iter(shared)), next(iter(shared)))

@@ -4,15 +4,14 @@ import pytest
 import torch
 from method_tools import BACKBONES, assert_equal, loss_and_grads
 
-from pyg_advcf import MF, Embeddings, InteractionLoader, Step, methods
-from pyg_advcf.methods.apr import shifted
+from pyg_advcf import MF, Embeddings, InteractionLoader, Step, fit, methods
 from pyg_advcf.training import SAMStep
 from pyg_advcf.transforms import FastGradient, ProjectedGradient, RandomNoise
 
 
 def build(backbone, data, **kwargs):
     torch.manual_seed(3)
-    return methods.APR(BACKBONES[backbone](data), data, **kwargs).double()
+    return methods.APR(BACKBONES[backbone](data), **kwargs).double()
 
 
 @pytest.fixture(params=[4, 64], ids=['few rows', 'all rows'])
@@ -23,11 +22,11 @@ def batch(toy, request):
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_without_weight_or_size_it_is_bpr(toy, batch, backbone):
     torch.manual_seed(3)
-    bpr = loss_and_grads(methods.BPR(BACKBONES[backbone](toy), toy, l2=0.).double(), batch)
+    bpr = loss_and_grads(methods.bpr(BACKBONES[backbone](toy), l2=0.).double(), batch)
     assert_equal(loss_and_grads(build(backbone, toy, alpha=0., l2=0.), batch), bpr)
     assert_equal(loss_and_grads(build(backbone, toy, alpha=2., epsilon=0., l2=0.), batch),
                  [3 * t for t in bpr])
-    assert_equal(loss_and_grads(build(backbone, toy, start=1, l2=0.), batch), bpr)
+    assert_equal(loss_and_grads(build(backbone, toy, warmup_epochs=1, l2=0.), batch), bpr)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -40,12 +39,12 @@ def test_adversarial_term_is_the_loss_at_the_shifted_tables(toy, batch, backbone
         return method.criterion(*method.similarity(method.backbone(x=x), batch))
 
     delta = FastGradient(0.2, norm).delta(method.backbone.x, ranking_loss)
-    point = [(t.detach() + d).requires_grad_() for t, d in zip(method.backbone.x[:2], delta)]
+    point = [(t.detach() + d).requires_grad_() for t, d in zip(method.backbone.x, delta)]
     loss = ranking_loss(Embeddings(*point))
     assert_equal(adversarial, (loss, *torch.autograd.grad(loss, point)))
     both = loss_and_grads(build(backbone, toy, alpha=0.5, epsilon=0.2, norm=norm, l2=0.), batch)
     torch.manual_seed(3)
-    bpr = loss_and_grads(methods.BPR(BACKBONES[backbone](toy), toy, l2=0.).double(), batch)
+    bpr = loss_and_grads(methods.bpr(BACKBONES[backbone](toy), l2=0.).double(), batch)
     assert_equal(both, [b + 0.5 * a for a, b in zip(adversarial, bpr)])
 
 
@@ -59,7 +58,7 @@ def test_several_steps_of_the_linear_path_equal_the_general_one(toy, batch, back
         return method.criterion(*method.similarity(method.backbone(x=x), batch))
 
     delta = perturbation.delta(method.backbone.x, ranking_loss)
-    expected = ranking_loss(Embeddings(*(t + d for t, d in zip(method.backbone.x[:2], delta))))
+    expected = ranking_loss(Embeddings(*(t + d for t, d in zip(method.backbone.x, delta))))
     assert torch.allclose(loss, expected, atol=1e-12)
 
 
@@ -73,14 +72,14 @@ def test_the_step_is_that_of_sam(toy, backbone):
         torch.manual_seed(3)
         model = BACKBONES[backbone](toy)
         if kind == 'apr':
-            method = methods.APR(model, toy, alpha=math.inf, epsilon=0.1, norm='global',
+            method = methods.APR(model, alpha=math.inf, epsilon=0.1, norm='global',
                                  l2=0.).double()
             step = Step(method, lr=0.05)
         else:
-            step = SAMStep(methods.BPR(model, toy, l2=0.).double(), lr=0.05, rho=0.1)
+            step = SAMStep(methods.bpr(model, l2=0.).double(), lr=0.05, rho=0.1)
         for batch in batches:
             step(batch)
-        ends.append(list(step.method.parameters()))
+        ends.append(list(step.recommender.parameters()))
     for a, b in zip(*ends):
         assert torch.equal(a, b) if backbone == 'mf' else torch.allclose(a, b, atol=1e-12)
 
@@ -98,17 +97,6 @@ def test_restricted_to_the_batch(toy):
     assert torch.equal(few(batch), build('mf', toy, alpha=math.inf, l2=0.)(batch))
 
 
-def test_noise_is_spread_over_the_tables(toy):
-    for size in (2, 64):  # Whether few rows are read or all.
-        batch = next(iter(InteractionLoader(toy, size)))
-        method = build('mf', toy, alpha=math.inf, perturbation=RandomNoise(0.5, 'global'))
-        z, moved, local, *_ = shifted(method.backbone, batch, method._ranking_loss,
-                                      method.perturbation)
-        assert z.user.size(0) == 30 and z.item.size(0) == 40 and local is batch
-        shift = torch.cat([b - a for a, b in zip(z[:2], moved[:2])])
-        assert float(shift.detach().norm()) == pytest.approx(0.5)
-
-
 def test_no_gradient_is_touched_and_evaluation_works(toy, batch):
     method = build('lightgcn', toy)
     for p in method.parameters():
@@ -117,15 +105,39 @@ def test_no_gradient_is_touched_and_evaluation_works(toy, batch):
         assert not method(batch).requires_grad
     loss = method(batch)
     assert all((p.grad == 7.).all() for p in method.parameters()) and loss.requires_grad
-    z, moved, local, *_ = shifted(method.backbone, batch, method._ranking_loss,
-                                  FastGradient(0.1))
-    with torch.no_grad():
-        assert float(method._ranking_loss(moved, local)) > float(method._ranking_loss(z, local))
+
+
+def test_noise_is_spread_over_the_tables(toy):
+    # Of one length over all rows, however few the batch reads.
+    batch = next(iter(InteractionLoader(toy, 2)))
+    method = build('mf', toy, alpha=math.inf, perturbation=RandomNoise(0.5, 'global'), l2=0.)
+    torch.manual_seed(4)
+    delta = RandomNoise(0.5, 'global').delta(method.backbone.x)
+    torch.manual_seed(4)
+    found = method(batch)
+    moved = Embeddings(*(t + d for t, d in zip(method.backbone.x, delta)))
+    expected = method.criterion(*method.similarity(moved, batch))
+    assert torch.allclose(found, expected, atol=1e-12)
+
+
+def test_the_warm_up_is_plain_bpr_and_the_last_epochs_are_not(toy):
+    results = []
+    for make in (lambda b: methods.bpr(b, l2=0.),
+                 lambda b: methods.APR(b, epsilon=0.3, warmup_epochs=2, l2=0.)):
+        torch.manual_seed(3)
+        method = make(MF(toy, dim=4))
+        history = fit(method, InteractionLoader(toy, 64), epochs=4, lr=0.05, evaluate_every=1,
+                      patience=None, progress=False)
+        results.append([record['loss'] for record in history.epochs])
+    assert method.warmup_epochs == 2 and history.best_epoch >= 2
+    assert results[0][:2] == results[1][:2] and results[0][2] < results[1][2]
 
 
 def test_bad_arguments(toy):
     for alpha in (-1., math.nan):
         with pytest.raises(ValueError, match="'alpha' is"):
-            methods.APR(MF(toy, dim=2), toy, alpha=alpha)
+            methods.APR(MF(toy, dim=2), alpha=alpha)
     with pytest.raises(ValueError, match="'epsilon' is -0.1"):
-        methods.APR(MF(toy, dim=2), toy, epsilon=-0.1)
+        methods.APR(MF(toy, dim=2), epsilon=-0.1)
+    with pytest.raises(ValueError, match="'warmup_epochs' is -1"):
+        methods.APR(MF(toy, dim=2), warmup_epochs=-1)

@@ -86,7 +86,7 @@ def test_equals_brute_force(toy, protocol, barred, k, ties):
         data['item'].candidate_mask = torch.rand(40) < 0.5
     z = Embeddings(torch.randn(30, 4, dtype=torch.float64), torch.randn(40, 4, dtype=torch.float64))
     if ties:
-        z = Embeddings(*(t.round() for t in z[:2]))
+        z = Embeddings(*(t.round() for t in z))
     splits = ['val', 'test_iid', 'test_ood']
     got = evaluate(z, data, splits, k, METRICS, protocol, batch_size=7)
     rows = evaluate(z, data, splits, k, METRICS, protocol, batch_size=100, per_user=True)
@@ -138,7 +138,7 @@ def test_protocols_on_overlap(toy):
 
 
 def test_uses_the_similarity_of_the_method(toy):
-    method = methods.InfoNCE(MF(toy, dim=4, init='normal_0.1'), toy)
+    method = methods.infonce(MF(toy, dim=4, init='normal_0.1'))
     with torch.no_grad():
         method.backbone.item_embedding.weight.mul_(torch.rand(40, 1) * 10)
     z = method.embeddings()

@@ -3,7 +3,14 @@ import torch
 import torch.nn.functional as F
 from graphs import GRAPHS
 
-from pyg_advcf import EDGE_TYPE, InteractionLoader, as_graph, interaction_data, methods
+from pyg_advcf import (
+    EDGE_TYPE,
+    Embeddings,
+    InteractionLoader,
+    as_graph,
+    interaction_data,
+    methods,
+)
 from pyg_advcf.nn import DCCF
 from pyg_advcf.nn.dccf import adaptive_mask
 from pyg_advcf.transforms import RandomWalk
@@ -70,24 +77,24 @@ def test_equals_dense(toy, sequence):
     model = DCCF(toy, dim=8, num_layers=2, num_intents=4).double()
     graph = RandomWalk(0.3).graphs(model.graph, 2) if sequence else None
     z = model(graph=graph, return_layers=True, return_views=True)
-    x = [torch.cat(model.x[:2])]
-    for layer, views in enumerate(z.extra):
+    x = [torch.cat(tuple(model.x))]
+    for layer, views in enumerate(z.views):
         a = both_ways(graph[layer] if sequence else toy[EDGE_TYPE].edge_index, 30, 40)
         expected = dense_views(a, x[-1], model.user_intent, model.item_intent, 30)
         for ours, theirs in zip(views, expected, strict=True):
-            assert torch.allclose(torch.cat(ours), theirs, atol=1e-10)
+            assert torch.allclose(torch.cat(tuple(ours)), theirs, atol=1e-10)
         x.append(sum(expected) + x[-1])
     for ours, theirs in zip(z.layers, x, strict=True):
-        assert torch.allclose(torch.cat(ours), theirs, atol=1e-10)
-    assert torch.allclose(torch.cat(z[:2]), sum(x), atol=1e-10)
-    assert not torch.allclose(z.extra[0][2][0], z.extra[0][3][0], atol=1e-3)
+        assert torch.allclose(torch.cat(tuple(ours)), theirs, atol=1e-10)
+    assert torch.allclose(torch.cat(tuple(z)), sum(x), atol=1e-10)
+    assert not torch.allclose(z.views[0].masked.user, z.views[0].masked_intents.user, atol=1e-3)
 
 
 def test_any_edge_index_and_no_layers(toy):
     model = DCCF(toy, dim=8, num_intents=4).double()
-    for a, b in zip(model()[:2], model(graph=toy[EDGE_TYPE].edge_index)[:2]):
+    for a, b in zip(model(), model(graph=toy[EDGE_TYPE].edge_index)):
         assert torch.allclose(a, b, atol=1e-10)
-    assert model().layers == () and model().extra == ()
+    assert model().layers == () and model().views == ()
     flat = DCCF(toy, dim=8, num_layers=0, num_intents=4)
     assert torch.equal(flat().user, flat.x.user)
 
@@ -98,7 +105,7 @@ def test_gradients():
     inputs = [torch.randn(n, 2, dtype=torch.float64, requires_grad=True) for n in (4, 5)]
 
     def function(user, item):
-        return torch.cat(model(x=model.x._replace(user=user, item=item))[:2])
+        return torch.cat(tuple(model(x=Embeddings(user, item))))
 
     assert torch.autograd.gradcheck(function, inputs)
 
@@ -112,13 +119,23 @@ def test_degenerate_graphs_stay_finite(pairs, n, m):
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
+def test_views_are_pairs_with_what_is_propagated(toy):
+    model = DCCF(toy, dim=8, num_layers=2, num_intents=4)
+    z, pairs = model.views()
+    assert torch.equal(z.user, model().user) and len(pairs) == 6
+    expected = [(views.propagated, other) for views in z.views
+                for other in (views.intents, views.masked, views.masked_intents)]
+    for pair, other in zip(pairs, expected, strict=True):
+        assert all(a is b for a, b in zip(pair, other, strict=True))
+
+
 def test_intents_are_regularised(toy):
     batch = next(iter(InteractionLoader(toy, 64)))
     losses = []
     for weight in (0., 0.3):
         torch.manual_seed(0)
         model = DCCF(toy, dim=8, num_intents=4, intent_l2=weight)
-        losses.append(methods.BPR(model, toy)(batch))
+        losses.append(methods.bpr(model)(batch))
     expected = 0.3 * (model.user_intent.norm()**2 + model.item_intent.norm()**2)
     assert torch.allclose(losses[1] - losses[0], expected, atol=1e-5)
 

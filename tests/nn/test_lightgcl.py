@@ -2,7 +2,7 @@ import pytest
 import torch
 from graphs import GRAPHS
 
-from pyg_advcf import InteractionLoader, LightGCN, interaction_data
+from pyg_advcf import Embeddings, InteractionLoader, LightGCN, interaction_data
 from pyg_advcf.nn import LightGCL
 from pyg_advcf.nn.lightgcl import low_rank
 
@@ -43,7 +43,7 @@ def test_full_rank_gives_the_propagation_itself(toy, double):
     rank = int(torch.linalg.matrix_rank(dense(LightGCN(toy, dim=2).graph)))
     model = LightGCL(toy, dim=8, num_layers=3, rank=rank)
     z = model(return_layers=True)
-    for a, b in zip(model.low_rank_view(z)[:2], z[:2]):
+    for a, b in zip(model.low_rank_view(z), z):
         assert torch.allclose(a, b, atol=1e-10)
 
 
@@ -53,13 +53,19 @@ def test_view_equals_its_formula(toy, double):
     a = model.left @ torch.diag(model.singular) @ model.right.t()
     user, item = z.layers[0]
     for layer in z.layers[:-1]:
-        user, item = user + a @ layer[1], item + a.t() @ layer[0]
+        user, item = user + a @ layer.item, item + a.t() @ layer.user
     view = model.low_rank_view(z)
     assert torch.allclose(view.user, user, atol=1e-12)
     assert torch.allclose(view.item, item, atol=1e-12)
     assert not torch.allclose(view.user, z.user, atol=1e-3)
     with pytest.raises(ValueError, match="'z' has no layers"):
         model.low_rank_view(model())
+    few = model.encode(next(iter(InteractionLoader(toy, 4))), return_layers=True)
+    with pytest.raises(ValueError, match="'z' holds the rows of a batch"):
+        model.low_rank_view(few)
+    found, pairs = model.views()
+    assert torch.equal(found.user, z.user) and [b is found for _, b in pairs] == [True]
+    assert torch.equal(pairs[0][0].item, view.item)
     flat = LightGCL(toy, dim=8, num_layers=0)
     assert torch.equal(flat.low_rank_view(flat(return_layers=True)).user, flat.x.user)
 
@@ -70,8 +76,8 @@ def test_view_gradients(double):
     inputs = [torch.randn(n, 2, requires_grad=True) for n in (4, 5)]
 
     def function(user, item):
-        z = model(x=model.x._replace(user=user, item=item), return_layers=True)
-        return torch.cat(model.low_rank_view(z)[:2] + z[:2])
+        z = model(x=Embeddings(user, item), return_layers=True)
+        return torch.cat((*model.low_rank_view(z), *z))
 
     assert torch.autograd.gradcheck(function, inputs)
 
@@ -81,12 +87,12 @@ def test_is_the_sum_of_the_layers_of_lightgcn(toy, return_layers):
     model = LightGCL(toy, dim=8, num_layers=3).double()
     mean = LightGCN(toy, dim=8, num_layers=3).double()
     mean.load_state_dict(model.state_dict())
-    for a, b in zip(model(return_layers=return_layers)[:2], mean()[:2]):
+    for a, b in zip(model(return_layers=return_layers), mean()):
         assert torch.allclose(a, 4 * b, atol=1e-12)
     few = next(iter(InteractionLoader(toy, 4)))
-    z, local = model.for_batch(few)
+    z = model.encode(few)
     assert z.user.size(0) <= 4
-    assert torch.allclose(z.user[local.user], 4 * mean().user[few.user], atol=1e-12)
+    assert torch.allclose(z.users(few.user), 4 * mean().user[few.user], atol=1e-12)
 
 
 def test_dropout(toy):
@@ -104,7 +110,7 @@ def test_dropout(toy):
     assert torch.allclose(z.user, model.x.user + a @ x, atol=1e-12)
     assert torch.allclose(z.item, x + a.t() @ model.x.user, atol=1e-12)
     batch = next(iter(InteractionLoader(toy, 4)))
-    assert model.for_batch(batch)[0].user.size(0) == 30
+    assert model.encode(batch).user.size(0) == 30
     model.eval()
     plain = LightGCL(toy, dim=8, num_layers=1).double()
     plain.load_state_dict(model.state_dict())

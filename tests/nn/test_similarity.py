@@ -4,7 +4,7 @@ import torch
 from pyg_advcf import Batch, Cosine, Dot, Embeddings
 
 
-@pytest.mark.parametrize('similarity', [Dot(), Cosine(0.2)])
+@pytest.mark.parametrize('similarity', [Dot(), Dot(0.3), Cosine(0.2)])
 def test_training_and_ranking_agree(similarity):
     z = Embeddings(torch.randn(5, 8), torch.randn(7, 8))
     batch = Batch(torch.tensor([0, 4]), torch.tensor([1, 2]),
@@ -14,7 +14,7 @@ def test_training_and_ranking_agree(similarity):
     scores = prepared.user @ prepared.item.t() / similarity.temperature
     assert torch.allclose(pos, scores[batch.user, batch.item], atol=1e-5)
     assert torch.allclose(neg, scores[batch.user.view(-1, 1), batch.neg_item], atol=1e-5)
-    for ours, once in zip((pos, neg), similarity.prepared(prepared, batch)):
+    for ours, once in zip((pos, neg), Dot(similarity.temperature)(prepared, batch)):
         assert torch.allclose(ours, once, atol=1e-5)
 
 
@@ -28,5 +28,6 @@ def test_masked_negatives_are_minus_infinity():
 
 @pytest.mark.parametrize('temperature', [0, -0.1, float('nan')])
 def test_bad_temperature(temperature):
-    with pytest.raises(ValueError, match="'temperature' is"):
-        Cosine(temperature)
+    for similarity in (Cosine, Dot):
+        with pytest.raises(ValueError, match="'temperature' is"):
+            similarity(temperature)

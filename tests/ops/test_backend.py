@@ -1,14 +1,13 @@
 import pytest
 import torch
 from graphs import BACKENDS_HERE
-from method_tools import STEPS
+from method_tools import PAIRS, num_neg
 
-from pyg_advcf import MF, InteractionLoader, LightGCN, interaction_graph
-from pyg_advcf.methods import AdversarialRecommender
-from pyg_advcf.nn import DCCF, LightGCL
+from pyg_advcf import InteractionLoader, MinMaxStep, interaction_graph, methods
 from pyg_advcf.ops import backends, propagate, sampled_product, spmm
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.registry import METHODS
+from pyg_advcf.registry import BACKBONES, METHODS
+from pyg_advcf.training import step_for
 from pyg_advcf.transforms import RandomSplit
 
 
@@ -75,30 +74,32 @@ def test_gradcheck_of_every_backend(toy_factory, backend):
         assert torch.autograd.gradgradcheck(function, (user, item), fast_mode=fast)
 
 
-@pytest.mark.parametrize('backbone, name', [
-    (backbone, name) for backbone in (LightGCN, MF, LightGCL, DCCF) for name in METHODS
-    if METHODS[name].supports(backbone) and (
-        backbone in (LightGCN, MF) or METHODS[name].needs_backbone is backbone)])
+# All methods over the two plain backbones, and the others under their own method.
+@pytest.mark.parametrize('backbone, name', [(backbone, name) for backbone, name in PAIRS
+                                            if backbone in ('lightgcn', 'mf', name)])
 def test_backends_change_no_result(monkeypatch, toy_factory, name, backbone):
     data = toy_factory(6, 8, 20, held_out=False)  # Small, for Triton's interpreter.
     # Triton's interpreter takes its time: those methods that have all of its kernels between them.
     names = [b for b in BACKENDS_HERE if b != 'triton' or (
-        backbone in (LightGCN, MF) and name in ('bpr', 'infonce', 'advinfonce'))]
-    if METHODS[name].trained_by == 'BilevelStep':
+        backbone in ('lightgcn', 'mf') and name in ('bpr', 'infonce', 'advinfonce'))]
+    build = METHODS[name]
+    if name == 'accf':
         data = RandomSplit(val=0., outer=0.2, per_user=False)(data)
+
+        def build(backbone):
+            return methods.ACCF(backbone, weighting='bilevel')
+
     losses = {}
     for backend in names:
         monkeypatch.setenv('PYG_ADVCF_BACKEND', backend)
         torch.manual_seed(0)
-        method = METHODS[name](backbone(data, dim=4), data)
-        adversarial = isinstance(method, AdversarialRecommender)
-        step = STEPS[method.trained_by](method, data, 0.01)
-        loader = InteractionLoader(data, 5 if method.trained_by != 'BilevelStep' else 4,
-                                   1 if method.pairwise else 4, seed=3)
+        method = build(BACKBONES[backbone](data, dim=4))
+        loader = InteractionLoader(data, 4 if name == 'accf' else 5, num_neg(method, 4), seed=3)
+        step = step_for(method, loader, lr=0.01)
         losses[backend] = []
         for epoch in range(5):
             method.on_epoch_start(epoch)
-            if adversarial and method.criterion.learns and epoch % 2 == 0:
+            if isinstance(step, MinMaxStep) and epoch % 2 == 0:
                 losses[backend].append(step.adversary_pass(loader)['adversary_loss'])
             losses[backend] += [float(step(batch)) for batch in loader]
     assert len(losses['torch']) >= 20

@@ -1,13 +1,14 @@
 r"""On a GPU the operations give what they give on CPU; skipped without one."""
 import pytest
 import torch
+from method_tools import num_neg, supports
 
-from pyg_advcf import InteractionLoader, LightGCN, MinMaxStep, Step, interaction_graph
-from pyg_advcf.methods import AdversarialRecommender
-from pyg_advcf.nn import DCCF, LightGCL
+from pyg_advcf import InteractionLoader, interaction_graph
 from pyg_advcf.ops import propagate, sampled_scores, spmm
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.registry import METHODS
+from pyg_advcf.registry import BACKBONES, METHODS
+from pyg_advcf.training import step_for
+from pyg_advcf.transforms import RandomSplit
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 BACKENDS = [None, 'torch', 'fused', 'triton']
@@ -45,13 +46,17 @@ def test_sampled_scores(backend, kind):
         assert torch.allclose(a, b, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', [*METHODS, 'accf bilevel'])
 def test_methods_train(toy, name):
+    kwargs = {}
+    if name == 'accf bilevel':
+        name, kwargs = 'accf', {'weighting': 'bilevel'}
+        toy = RandomSplit(val=0., outer=0.1, per_user=False)(toy)
     data = toy.to('cuda')
-    backbone = next(b for b in (LightGCN, LightGCL, DCCF) if METHODS[name].supports(b))
-    method = METHODS[name](backbone(data, dim=16), data).to('cuda')
-    step = (MinMaxStep if isinstance(method, AdversarialRecommender) else Step)(method, lr=0.01)
-    loader = InteractionLoader(data, 64, 1 if method.pairwise else 8)
+    backbone = next(b for b in ('lightgcn', 'lightgcl', 'dccf') if supports(b, name))
+    method = METHODS[name](BACKBONES[backbone](data, dim=16), **kwargs).to('cuda')
+    loader = InteractionLoader(data, 64, num_neg(method, 8))
+    step = step_for(method, loader, lr=0.01)
     losses = [float(torch.stack([step(batch) for batch in loader]).mean()) for _ in range(20)]
     assert losses[-1] < losses[0]
     assert method.recommend(torch.arange(3, device='cuda'), 5).item.device.type == 'cuda'

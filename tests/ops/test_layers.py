@@ -5,6 +5,7 @@ from graphs import BACKENDS_HERE, GRAPHS
 from scipy.stats import kstest
 
 from pyg_advcf import LightGCN, as_graph, interaction_graph
+from pyg_advcf.embeddings import Index
 from pyg_advcf.ops import layer_sums
 from pyg_advcf.ops.layers import uniform_like
 from pyg_advcf.ops.spmm import spmm_reference
@@ -120,15 +121,23 @@ def test_isolated_nodes_get_no_noise():
 
 
 def test_layers_of_lightgcn_over_rows(toy):
-    rows = torch.tensor([3, 0]), torch.tensor([7, 1, 2])
+    rows = Index.of(torch.tensor([3, 0]), 30), Index.of(torch.tensor([7, 1, 2]), 40)
+    ids = torch.tensor([0, 3]), torch.tensor([1, 2, 7])
     for skip in (False, True):
         model = LightGCN(toy, dim=4, num_layers=2, skip_input=skip).double()
         whole = model(return_layers=True)
         for kwargs in ({}, {'return_layers': True}, {'graph': [model.graph] * 2}):
             z = model(rows=rows, **kwargs)
-            assert all(torch.allclose(t, full[ids]) for t, full, ids in zip(z, whole, rows))
-            for layer, full in zip(z.layers, whole.layers):
-                assert all(torch.allclose(t, f[ids]) for t, f, ids in zip(layer, full, rows))
+            assert len(z.layers) == (3 if kwargs.get('return_layers') else 0)
+            for some, full in zip((z, *z.layers), (whole, *whole.layers)):
+                assert some.user_index is rows[0] and some.item_index is rows[1]
+                for t, f, wanted in zip(some, full, ids):
+                    assert t.shape == (wanted.numel(), 4) and torch.allclose(t, f[wanted])
+                assert torch.allclose(some.users(torch.tensor([3])), full.user[[3]])
+        for side in (0, 1):  # All of one side.
+            z = model(rows=(rows[0], None) if side == 0 else (None, rows[1]))
+            assert torch.allclose(tuple(z)[side], tuple(whole)[side][ids[side]])
+            assert torch.allclose(tuple(z)[1 - side], tuple(whole)[1 - side])
 
 
 def test_errors(toy):

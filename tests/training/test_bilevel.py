@@ -14,7 +14,7 @@ def data(toy):
 
 def build(data, **kwargs):
     torch.manual_seed(3)
-    method = methods.ACCF(LightGCN(data, dim=4, num_layers=2), data, weighting='bilevel')
+    method = methods.ACCF(LightGCN(data, dim=4, num_layers=2), weighting='bilevel')
     return BilevelStep(method, InteractionLoader(data, 16, seed=5, split='outer'), **kwargs)
 
 
@@ -23,10 +23,10 @@ def test_a_resumed_run_ends_as_an_unbroken_one(data, tmp_path, mode):
     ends = []
     for stops in ([6], [3, 6]):
         for stop in stops:
-            step = build(data, mode=mode, every=3, lr=0.02, upper_lr=0.02)
+            step = build(data, mode=mode, every=3, lr=0.02, outer_lr=0.02)
             fit(step, InteractionLoader(data, 32), epochs=stop, evaluate_every=3, progress=False,
                 checkpoint=tmp_path / f'{len(stops)}.pt', resume=True)
-        ends.append(step.method.state_dict())
+        ends.append(step.recommender.state_dict())
     for a, b in zip(ends[0].values(), ends[1].values()):
         assert torch.equal(a, b)
 
@@ -36,23 +36,21 @@ def test_every_and_the_end_of_the_held_out_pairs(data):
     batch = next(iter(InteractionLoader(data, 32)))
     moved = []
     for _ in range(10):  # 40 held-out pairs in batches of 16: begun anew after three.
-        before = [p.detach().clone() for p in step.upper]
+        before = [p.detach().clone() for p in step.outer_updater.parameters]
         step(batch)
-        moved.append(not all(map(torch.equal, before, step.upper)))
+        moved.append(not all(map(torch.equal, before, step.outer_updater.parameters)))
     assert moved == [True, False] * 5
 
 
-def test_the_upper_level_lowers_the_held_out_loss(data):
+def test_the_outer_problem_lowers_the_held_out_loss(data):
     # The same two batches over and over: the weights must come to lower the loss one step ahead.
-    step = build(data, upper_lr=0.05, lookahead_lr=50.)
+    step = build(data, outer_lr=0.05, lookahead_lr=50.)
     batch, outer = (next(iter(InteractionLoader(data, 64, split=s))) for s in (None, 'outer'))
     values = []
     for _ in range(30):
-        views = step.method.views(batch, outer)
-        values.append(float(step.method.hypergradient(views, batch, outer, 50.)[0]))
-        for p, g in zip(step.upper, step.upper_gradient(views, batch, outer)):
-            p.grad = g
-        step.upper_optimizer.step()
+        found = step.recommender.perturb(batch, outer)
+        values.append(float(step.hypergradient(found)[0]))
+        step.outer_updater.apply(step.outer_gradient(found))
     assert values[-1] < values[0] - 1e-4
 
 
@@ -75,19 +73,19 @@ def test_anchored_weights_reach_their_softmax(prefer, sign):
 
 
 def test_bad_arguments(data):
-    method = build(data).method
+    method = build(data).recommender
     with pytest.raises(ValueError, match='RandomSplit'):
         BilevelStep(method, InteractionLoader(data))
     with pytest.raises(ValueError, match="Did you mean 'unrolled'"):
         build(data, mode='unroled')
-    for key in ('every', 'upper_lr', 'anchor'):
+    for key in ('every', 'outer_lr', 'anchor'):
         with pytest.raises(ValueError, match=f"'{key}' is"):
             build(data, **{key: 0})
-    plain = methods.ACCF(LightGCN(data, dim=4), data, weighting='none')
-    with pytest.raises(ValueError, match="'inner' is ACCF, which learns no weights"):
+    plain = methods.ACCF(LightGCN(data, dim=4), weighting='none')
+    with pytest.raises(ValueError, match="'recommender' is ACCF, which learns no weights"):
         BilevelStep(plain, InteractionLoader(data, split='outer'))
     Step(plain)
-    with pytest.raises(ValueError, match="'method' is ACCF, which has no second player"):
+    with pytest.raises(ValueError, match="'recommender' has no adversary to train"):
         MinMaxStep(method)
     with pytest.raises(ValueError, match="'prefer' is 'soft'"):
         anchored_weights(torch.ones(2), torch.ones(2), prefer='soft')

@@ -10,25 +10,31 @@ from pyg_advcf import (
     InteractionLoader,
     LightGCN,
     MinMaxStep,
+    Recommender,
+    SAMStep,
     Step,
+    criteria,
     evaluate,
     fit,
     methods,
 )
+from pyg_advcf.training import step_for
+from pyg_advcf.transforms import RandomSplit
 
 
 def make(toy, hardness='embed', seed=0):
     torch.manual_seed(seed)
-    method = methods.AdvInfoNCE(LightGCN(toy, dim=8, num_layers=2), toy, temperature=0.2, k=4,
+    method = methods.advinfonce(LightGCN(toy, dim=8, num_layers=2), temperature=0.2, k=4,
                                 hardness=hardness)
-    return (MinMaxStep(method, lr=0.01, adversary_lr=0.01, interval=3, offset=0, max_passes=5),
-            InteractionLoader(toy, 64, 4, seed=seed))
+    step = (Step(method, lr=0.01) if hardness == 'random' else  # Nothing of it learns.
+            MinMaxStep(method, lr=0.01, adversary_lr=0.01, interval=3, offset=0, max_passes=5))
+    return step, InteractionLoader(toy, 64, 4, seed=seed)
 
 
 def run(toy, **kwargs):
     step, loader = make(toy, kwargs.pop('hardness', 'embed'))
     kwargs = {'epochs': 12, 'evaluate_every': 2, 'progress': False, **kwargs}
-    return step.method, fit(step, loader, **kwargs)
+    return step.recommender, fit(step, loader, **kwargs)
 
 
 def without_seconds(history):
@@ -89,12 +95,12 @@ def test_resumed_run_equals_the_uninterrupted_one(toy, tmp_path, hardness):
     step, loader = make(toy, hardness, seed=7)
     history = fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True,
                   progress=False)
-    assert same_weights(step.method, straight)
+    assert same_weights(step.recommender, straight)
     assert without_seconds(history) == without_seconds(expected)
     # Resuming a finished run trains nothing and gives the same.
     step, loader = make(toy, hardness, seed=8)
     fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True, progress=False)
-    assert same_weights(step.method, straight)
+    assert same_weights(step.recommender, straight)
 
 
 def test_interrupted_run_resumes(toy, tmp_path):
@@ -105,7 +111,7 @@ def test_interrupted_run_resumes(toy, tmp_path):
     def evaluate_then_stop():
         if next(calls) == 4:
             raise KeyboardInterrupt
-        return evaluate(step.method, toy, 'val')['val']
+        return evaluate(step.recommender, toy, 'val')['val']
 
     path = tmp_path / 'run.pt'
     with pytest.raises(KeyboardInterrupt):
@@ -113,21 +119,22 @@ def test_interrupted_run_resumes(toy, tmp_path):
             checkpoint=path, progress=False)
     step, loader = make(toy)
     fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True, progress=False)
-    assert same_weights(step.method, straight)
+    assert same_weights(step.recommender, straight)
 
 
 def test_diverged_training_names_step_method_and_tensor(toy):
-    step = Step(methods.BPR(MF(toy, dim=8), toy, l2=1.),
+    step = Step(methods.bpr(MF(toy, dim=8), l2=1.),
                 optimizer=lambda p: torch.optim.SGD(p, lr=1e30))
     with pytest.raises(FloatingPointError,
-                       match=r'the loss of BPR is (inf|nan) in step \d+ of epoch 0; the first '
-                             r"tensor that is not finite is 'backbone.user_embedding.weight'"):
+                       match=r'the loss of Recommender with BPR is (inf|nan) in step \d+ of epoch '
+                             r'0; the first tensor that is not finite is '
+                             r"'backbone.user_embedding.weight'"):
         fit(step, InteractionLoader(toy, 64), epochs=50, evaluate=lambda: {'recall@20': 0.},
             progress=False)
 
 
 def test_diverged_training_keeps_the_best_weights(toy):
-    class Breaks(methods.BPR):
+    class Breaks(Recommender):
         calls = 0
 
         def forward(self, batch):
@@ -135,15 +142,15 @@ def test_diverged_training_keeps_the_best_weights(toy):
             return super().forward(batch) * (float('nan') if self.calls == 11 else 1.)
 
     torch.manual_seed(0)
-    straight = Step(methods.BPR(MF(toy, dim=8), toy))
+    straight = Step(methods.bpr(MF(toy, dim=8)))
     fit(straight, InteractionLoader(toy, 64, seed=1), epochs=2, evaluate_every=2,
         evaluate=lambda: {'recall@20': 0.}, progress=False)
     torch.manual_seed(0)
-    step = Step(Breaks(MF(toy, dim=8), toy))
+    step = Step(Breaks(MF(toy, dim=8), criteria.BPR(), l2=1e-4))
     with pytest.raises(FloatingPointError, match='in step 2 of epoch 2.*best epoch, 1'):
         fit(step, InteractionLoader(toy, 64, seed=1), epochs=50, evaluate_every=2,
             evaluate=lambda: {'recall@20': 0.}, progress=False)
-    assert same_weights(step.method, straight.method)
+    assert same_weights(step.recommender, straight.recommender)
 
 
 @pytest.mark.parametrize('kwargs, message', [
@@ -160,10 +167,10 @@ def test_bad_arguments(toy, kwargs, message):
 def test_empty_validation_split_is_an_error_before_training(toy):
     toy[EDGE_TYPE].val_edge_label_index = torch.empty(2, 0, dtype=torch.long)
     step, loader = make(toy)
-    before = step.method.backbone.x.user.clone()
+    before = step.recommender.backbone.x.user.clone()
     with pytest.raises(ValueError, match="the split 'val' is empty"):
         fit(step, loader, epochs=5, progress=False)
-    assert torch.equal(before, step.method.backbone.x.user)
+    assert torch.equal(before, step.recommender.backbone.x.user)
 
 
 def test_damaged_checkpoint(toy, tmp_path):
@@ -179,6 +186,11 @@ def test_checkpoint_of_another_run(toy, tmp_path):
     other = InteractionLoader(toy, 32, 4)
     with pytest.raises(ValueError, match='is of MinMaxStep.*batch_size=64.*but.*batch_size=32'):
         fit(step, other, checkpoint=path, resume=True, progress=False)
+    # Of another method with the same tensors, too.
+    fit(methods.bpr(LightGCN(toy, dim=8)), other, epochs=2, checkpoint=path, progress=False)
+    with pytest.raises(ValueError, match='is of .*BPR.*, but this run is .*InfoNCE'):
+        fit(methods.infonce(LightGCN(toy, dim=8)), other, epochs=2, checkpoint=path, resume=True,
+            progress=False)
     torch.save({'something': 1}, path)
     with pytest.raises(ValueError, match='is of None, but this run is MinMaxStep'):
         run(toy, checkpoint=path, resume=True)
@@ -200,9 +212,76 @@ def test_loss_is_the_mean_of_the_batches(toy):
     assert math.isclose(history.epochs[0]['loss'], sum(losses) / len(losses), rel_tol=1e-6)
 
 
-def test_nothing_is_selected_before_a_warm_start_ends(toy):
+@pytest.mark.parametrize('lr', [None, 0.05])
+def test_a_recommender_is_trained_by_its_step(toy, lr):
+    ends = []
+    for wrap in (lambda m: m, lambda m: Step(m, lr=1e-3 if lr is None else lr)):
+        torch.manual_seed(0)
+        method = methods.bpr(LightGCN(toy, dim=8))
+        kwargs = {'lr': lr} if isinstance(wrap(method), Recommender) else {}
+        history = fit(wrap(method), InteractionLoader(toy, 64), epochs=6, progress=False, **kwargs)
+        ends.append((method, without_seconds(history)))
+    assert same_weights(ends[0][0], ends[1][0]) and ends[0][1] == ends[1][1]
+
+
+def test_fit_trains_an_adversary_too(toy):
+    method = methods.advinfonce(LightGCN(toy, dim=8), temperature=0.2)
+    before = [p.detach().clone() for p in method.parameters()]
+    history = fit(method, InteractionLoader(toy, 64, 4), epochs=8, lr=0.01, progress=False)
+    # The schedule of MinMaxStep: before the epochs 2 and 7.
+    assert [r['epoch'] for r in history.epochs if 'adversary_loss' in r] == [2, 7]
+    assert not any(map(torch.equal, before, method.parameters()))
+
+
+@pytest.mark.parametrize('kwargs', [{}, {'mode': 'alternating'}])
+def test_fit_trains_the_weights_of_instances_too(toy, kwargs):
+    data = RandomSplit(val=0., outer=0.1, per_user=False)(toy)
+    method = methods.ACCF(MF(data, dim=8), weighting='bilevel')
+    before = [p.detach().clone() for p in method.parameters()]
+    loader = InteractionLoader(data, 64)
+    fit(step_for(method, loader, **kwargs) if kwargs else method, loader, epochs=2, progress=False)
+    assert method.outer_parameters() and not any(map(torch.equal, before, method.parameters()))
+
+
+def test_weights_of_instances_need_held_out_pairs(toy):
+    method = methods.ACCF(MF(toy, dim=8), weighting='bilevel')
+    with pytest.raises(ValueError, match=r"'data' has no split 'outer'; split it with RandomSplit"):
+        fit(method, InteractionLoader(toy, 64), epochs=2, progress=False)
+
+
+def test_a_step_has_a_learning_rate_of_its_own(toy):
+    step = Step(methods.bpr(MF(toy, dim=4)))
+    before = step.recommender.backbone.x.user.clone()
+    with pytest.raises(ValueError, match=r"'lr' is 0.1, but Step\(Recommender with BPR\) has a"):
+        fit(step, InteractionLoader(toy, 64), epochs=2, lr=0.1, progress=False)
+    assert torch.equal(before, step.recommender.backbone.x.user)
+
+
+@pytest.mark.parametrize('build', [
+    lambda b: methods.BC(b, warmup_epochs=3), lambda b: methods.adaptau(b, warmup_epochs=3),
+    lambda b: methods.SharpCF(b, warmup_epochs=3), lambda b: methods.APR(b, warmup_epochs=3),
+    lambda b: methods.NCL(b, warmup_epochs=3, num_clusters=4),
+    lambda b: SAMStep(methods.bpr(b), warmup_epochs=3),
+], ids=['bc', 'adaptau', 'sharpcf', 'apr', 'ncl', 'sam'])
+def test_training_outlasts_the_warm_up_and_selects_from_its_end(toy, build):
+    loader = InteractionLoader(toy, 64, 4)
+    for epochs in (1, 3):
+        with pytest.raises(ValueError, match=f"'epochs' is {epochs}, but the warm-up of .* takes 3 "
+                           "epochs.*raise 'epochs' or lower 'warmup_epochs'"):
+            fit(build(LightGCN(toy, dim=4)), loader, epochs=epochs, progress=False)
     values = iter([9., 8., 7., 1., 2., 1.5, 1.4])
-    step = Step(methods.BPR(MF(toy, dim=4), toy))
+    history = fit(build(LightGCN(toy, dim=4)), loader, epochs=50, evaluate_every=1, patience=2,
+                  evaluate=lambda: {'recall@20': next(values)}, progress=False)
+    assert (history.best_epoch, history.best_value, len(history.epochs)) == (4, 2., 7)
+    values = iter([9., 8., 7.])
+    history = fit(build(LightGCN(toy, dim=4)), loader, epochs=50, evaluate_every=1, patience=2,
+                  select_from=0, evaluate=lambda: {'recall@20': next(values)}, progress=False)
+    assert (history.best_epoch, len(history.epochs)) == (0, 3)  # Unless asked to.
+
+
+def test_nothing_is_selected_before_a_given_epoch(toy):
+    values = iter([9., 8., 7., 1., 2., 1.5, 1.4])
+    step = Step(methods.bpr(MF(toy, dim=4)))
     history = fit(step, InteractionLoader(toy, 64), epochs=50, evaluate_every=1, patience=2,
                   select_from=3, evaluate=lambda: {'recall@20': next(values)}, progress=False)
     assert (history.best_epoch, history.best_value, len(history.epochs)) == (4, 2., 7)

@@ -43,18 +43,31 @@ def test_one_step_by_hand(adaptive):
 def test_zero_radius_is_the_optimizer_alone(toy):
     ends = []
     for make in (lambda m: Step(m, lr=0.05), lambda m: SAMStep(m, lr=0.05, rho=0.),
-                 lambda m: SAMStep(m, lr=0.05, rho=0.5, start=1)):
+                 lambda m: SAMStep(m, lr=0.05, rho=0.5, warmup_epochs=1)):
         torch.manual_seed(0)
-        step = make(methods.BPR(LightGCN(toy, dim=4), toy))
+        step = make(methods.bpr(LightGCN(toy, dim=4)))
         step.on_epoch_start(0, None)
         for batch in InteractionLoader(toy, 64, seed=1):
             step(batch)
-        ends.append(torch.cat([p.detach().view(-1) for p in step.method.parameters()]))
+        ends.append(torch.cat([p.detach().view(-1) for p in step.recommender.parameters()]))
     assert torch.equal(ends[0], ends[1]) and torch.equal(ends[0], ends[2])
 
 
+def test_the_radius_counts_from_the_end_of_the_warm_up(toy):
+    ends = []
+    for warmup_epochs, epoch in ((0, 0), (2, 2), (2, 1)):
+        torch.manual_seed(0)
+        step = SAMStep(methods.bpr(LightGCN(toy, dim=4)), lr=0.05, rho=0.5,
+                       warmup_epochs=warmup_epochs)
+        step.on_epoch_start(epoch, None)
+        for batch in InteractionLoader(toy, 64, seed=1):
+            step(batch)
+        ends.append(torch.cat([p.detach().view(-1) for p in step.recommender.parameters()]))
+    assert torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2])
+
+
 def test_rise_of_the_loss_approaches_the_length_of_the_gradient(toy):
-    method = methods.BPR(LightGCN(toy, dim=4), toy, l2=0.).double()
+    method = methods.bpr(LightGCN(toy, dim=4), l2=0.).double()
     batch = next(iter(InteractionLoader(toy, 64)))
     parameters = list(method.parameters())
     loss = method(batch)
@@ -95,11 +108,17 @@ def test_resumes_exactly(toy, tmp_path):
     for stops in ([6], [4, 6]):
         for epochs in stops:
             torch.manual_seed(0)
-            step = SAMStep(methods.BPR(MF(toy, dim=4), toy), lr=0.05, rho=0.1, start=2)
+            step = SAMStep(methods.bpr(MF(toy, dim=4)), lr=0.05, rho=0.1, warmup_epochs=2)
             fit(step, InteractionLoader(toy, 64, seed=1), epochs=epochs, evaluate_every=2,
                 checkpoint=tmp_path / f'{len(stops)}.pt', resume=True, progress=False)
-        ends.append(step.method.backbone.user_embedding.weight)
+        ends.append(step.recommender.backbone.user_embedding.weight)
     assert torch.equal(*ends)
+
+
+def test_the_warm_up_is_the_longer_of_both(toy):
+    for own, expected in ((0, 3), (2, 3), (5, 5)):
+        step = SAMStep(methods.APR(MF(toy, dim=4), warmup_epochs=3), warmup_epochs=own)
+        assert (step.sam_from, step.warmup_epochs) == (own, expected)
 
 
 def test_schedulers_reach_the_optimizer():
@@ -125,9 +144,9 @@ def test_bad_arguments(toy):
         SAM(torch.optim.SGD([w], lr=0.1), rho=-0.1)
     with pytest.raises(ValueError, match="SAM needs 'closure'"):
         SAM(torch.optim.SGD([w], lr=0.1)).step()
-    with pytest.raises(ValueError, match="'method' is SharpCF, which records scores at every call"):
-        SAMStep(methods.SharpCF(MF(toy, dim=2), toy))
-    with pytest.raises(ValueError, match="'method' is AdvInfoNCE, whose second player"):
-        SAMStep(methods.AdvInfoNCE(MF(toy, dim=2), toy))
-    with pytest.raises(ValueError, match="'start' is -1"):
-        SAMStep(methods.BPR(MF(toy, dim=2), toy), start=-1)
+    with pytest.raises(ValueError, match=r"'recommender' \(SharpCF with BPR\) records something"):
+        SAMStep(methods.SharpCF(MF(toy, dim=2)))
+    with pytest.raises(ValueError, match="has an adversary, which SAMStep would leave"):
+        SAMStep(methods.advinfonce(MF(toy, dim=2)))
+    with pytest.raises(ValueError, match="'warmup_epochs' is -1"):
+        SAMStep(methods.bpr(MF(toy, dim=2)), warmup_epochs=-1)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from graphs import BACKENDS_HERE
 
-from pyg_advcf.ops.bags import bag_sum, edge_dot, regular, transposed
+from pyg_advcf.ops.segments import regular, sddmm, segment_sum, transposed
 
 PATTERNS = {  # Lengths of the rows, number of columns.
     'random': ([3, 0, 70, 1, 5, 2], 40),
@@ -37,9 +37,9 @@ def test_equal_loops(backend, name, dtype, dim, id_dtype):
         weighted[r] += weight[e] * b[c]
         dots[e] = (a[r] * b[c]).sum()
     tolerance = dict(atol=1e-4 if dtype == torch.float32 else 1e-12)
-    assert torch.allclose(bag_sum(b, *pattern, None, backend), plain, **tolerance)
-    assert torch.allclose(bag_sum(b, *pattern, weight, backend), weighted, **tolerance)
-    assert torch.allclose(edge_dot(a, b, *pattern, backend), dots, **tolerance)
+    assert torch.allclose(segment_sum(b, *pattern, None, backend), plain, **tolerance)
+    assert torch.allclose(segment_sum(b, *pattern, weight, backend), weighted, **tolerance)
+    assert torch.allclose(sddmm(a, b, *pattern, backend), dots, **tolerance)
 
 
 @pytest.mark.parametrize('backend', BACKENDS_HERE)
@@ -60,9 +60,9 @@ def test_triton_sums_halves_in_single_precision(dtype):
     # Ones sum to 3072, which both types hold; added up in 16 bits they stop at 256 or 2048.
     x = torch.ones(1, 3, dtype=dtype)
     index = torch.zeros(3072, dtype=torch.long)
-    assert bag_sum(x, torch.tensor([0, 3072]), index, None, 'triton').tolist() == [[3072.] * 3]
+    assert segment_sum(x, torch.tensor([0, 3072]), index, None, 'triton').tolist() == [[3072.] * 3]
     a = torch.ones(1, 3072, dtype=dtype)
-    dots = edge_dot(a, a, torch.tensor([0, 1]), torch.zeros(1, dtype=torch.long), 'triton')
+    dots = sddmm(a, a, torch.tensor([0, 1]), torch.zeros(1, dtype=torch.long), 'triton')
     assert dots.item() == 3072.
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from pyg_advcf.ops.backend import kernels
 
 
-def bag_sum(
+def segment_sum(
     x: Tensor,
     indptr: Tensor,
     index: Tensor,
@@ -34,10 +34,10 @@ def bag_sum(
         return x.new_zeros(indptr.numel() - 1, x.size(1))
     if weight is not None:
         weight = weight.contiguous()
-    return kernels(backend).bag_sum(x.contiguous(), indptr, index, weight)
+    return kernels(backend).segment_sum(x.contiguous(), indptr, index, weight)
 
 
-def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor, backend: str) -> Tensor:
+def sddmm(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor, backend: str) -> Tensor:
     r"""Dot products of row :math:`r` of ``a`` with the rows of ``b`` that the pattern's row names.
 
     Args:
@@ -45,14 +45,14 @@ def edge_dot(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor, backend: str) 
         b: ``[m, D]``.
         indptr: ``[n + 1]``.
         index: ``[E]``.
-        backend: As of :func:`bag_sum`.
+        backend: As of :func:`segment_sum`.
 
     Returns:
         ``[E]``.
     """
     if index.numel() == 0 or a.size(1) == 0:
         return a.new_zeros(index.numel())
-    return kernels(backend).edge_dot(a.contiguous(), b.contiguous(), indptr, index)
+    return kernels(backend).sddmm(a.contiguous(), b.contiguous(), indptr, index)
 
 
 def regular(index: Tensor) -> Tensor:

@@ -5,11 +5,11 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.ops.spmm import _edge_dot, compressed
+from pyg_advcf.ops.spmm import _sddmm, compressed
 
 
-def edge_dot(graph: EdgeIndex, user: Tensor, item: Tensor,
-             backend: Optional[str] = None) -> Tensor:
+def sddmm(graph: EdgeIndex, user: Tensor, item: Tensor,
+          backend: Optional[str] = None) -> Tensor:
     r""":math:`x_u \cdot y_i` of every edge :math:`(u, i)`, in the order of the graph's columns.
 
     Differentiable any number of times: it and the weighted :func:`~pyg_advcf.ops.spmm` are each
@@ -31,7 +31,7 @@ def edge_dot(graph: EdgeIndex, user: Tensor, item: Tensor,
         >>> import torch
         >>> from pyg_advcf import as_graph
         >>> graph = as_graph(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 2)
-        >>> edge_dot(graph, torch.tensor([[1.], [2.]]), torch.tensor([[1.], [10.]]))
+        >>> sddmm(graph, torch.tensor([[1.], [2.]]), torch.tensor([[1.], [10.]]))
         tensor([ 1., 10., 20.])
     """
     sizes = graph.get_sparse_size(0), graph.get_sparse_size(1)
@@ -40,5 +40,5 @@ def edge_dot(graph: EdgeIndex, user: Tensor, item: Tensor,
                          f"{list(item.shape)}, but the graph has shape {sizes} and both need the "
                          f"same width")
     (colptr, row), order = graph.get_csc()
-    return _edge_dot(user.contiguous(), item.contiguous(), *compressed(graph, False), colptr, row,
-                     order, choose('spmm', user, backend))
+    return _sddmm(user.contiguous(), item.contiguous(), *compressed(graph, False), colptr, row,
+                  order, choose('spmm', user, backend))
