@@ -1,7 +1,20 @@
-r"""What a piece of work needs of memory, as the operating system sees it."""
+r"""The machine: what it is, what a piece of work needs of its memory, processes of their own."""
 import ctypes
+import multiprocessing
+import os
+import platform
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def facts() -> dict[str, Any]:
+    r"""What the figures depend on."""
+    return {'processor': platform.machine(), 'cores': os.cpu_count(),
+            'threads': torch.get_num_threads(), 'torch': torch.__version__}
 
 
 def resident(field: str) -> int:
@@ -19,3 +32,9 @@ def peak_of(work: Callable[[], object]) -> int:
     Path('/proc/self/clear_refs').write_text('5')  # Starts the peak anew.
     work()
     return resident('VmHWM') - before
+
+
+def apart(function: Callable, *args: Any) -> Any:
+    r"""The result of a call in a process of its own, with the allocator of the system."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
+        return pool.submit(function, *args).result()

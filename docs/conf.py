@@ -49,5 +49,6 @@ warnings.filterwarnings('ignore', category=DeprecationWarning)
 _here = os.path.dirname(__file__)
 with open(os.path.join(_here, 'what_exists.md'), 'w', encoding='utf-8') as f:
     f.write('# What exists\n\n' + what_exists() + '\n\n## Which method runs over which backbone\n\n'
-            + supported() + '\n\nWhere it does not, the constructor says why.\n')
+            + supported() + '\n\nWhere it does not, the constructor says why. The step is that of '
+            "the default arguments: `ACCF` with `weighting='bilevel'` needs `BilevelStep`.\n")
 write_all()

@@ -1,139 +1,96 @@
-r"""BPR, InfoNCE and AdvInfoNCE side by side: training, early stopping on validation, test tables.
+r"""BPR, InfoNCE and AdvInfoNCE over LightGCN, side by side: a table, and a plot of the hardness.
 
-Without arguments, on built-in synthetic data in under two minutes on two CPU cores::
+Without arguments, on built-in synthetic data, in under two minutes on two CPU cores. On Coat with
+the settings of the authors of AdvInfoNCE; with ``--hardness uniform`` added, its control::
 
-    python examples/lightgcn_advinfonce.py
-
-The published comparison on Coat, ten seeds, with the constant ln k as a control::
-
-    python examples/lightgcn_advinfonce.py --dataset coat --seeds 10 --json coat.json
-
-Any other method over any backbone that it runs over, with arguments of its own::
-
-    python examples/lightgcn_advinfonce.py --method infonce sgl --set view=node_drop weight=0.05
-    python examples/lightgcn_advinfonce.py --backbone vgae --method infonce advinfonce
+    python examples/lightgcn_advinfonce.py --dataset coat --seeds 10 --epochs 2000 --sampler user \
+        --temperature 0.75 --adversary-lr 1e-2 --interval 15 --max-passes 20
 """
 import argparse
-import math
-import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Optional
+import os
 
-from common import (
-    add_arguments,
-    add_options,
-    build_backbone,
-    build_method,
-    build_step,
-    check_arguments,
-    check_methods,
-    load,
-    print_table,
-    run_all,
-    train,
-)
+import pandas as pd
+import torch
 from torch_geometric import seed_everything
 
-from pyg_advcf import InteractionLoader
+from pyg_advcf import InteractionLoader, LightGCN, MinMaxStep, Step, evaluate, fit, methods
+from pyg_advcf.datasets import Coat, SyntheticExposure, YahooR3
 from pyg_advcf.diagnostics import hardness_report, plot_hardness
-from pyg_advcf.registry import BACKBONES, METHODS
 
-# As tuned by the authors of AdvInfoNCE (their table 12), by data and backbone.
-SETTINGS = {
-    'coat': dict(temperature=0.75, lr=1e-3, batch_size=1024, num_neg=64, adversary_lr=1e-2,
-                 interval=15, max_passes={'lightgcn': 20, 'mf': 18}, sampler='user', epochs=2000),
-    'yahoo_r3': dict(temperature=0.28, lr=5e-4, batch_size=1024, num_neg=64, adversary_lr=1e-4,
-                     interval=5, max_passes={'lightgcn': 13, 'mf': 12}, sampler='user',
-                     epochs=2000),
-    'kuairec': dict(temperature=2., lr=3e-5, batch_size=2048, num_neg=128, adversary_lr=5e-5,
-                    interval=5, max_passes={'lightgcn': 12, 'mf': 12}, sampler='user',
-                    epochs=2000),
-    # The built-in data: chosen by validation Recall@20 (results/advinfonce in the documentation).
-    'synthetic': dict(temperature=0.4, lr=1e-3, batch_size=1024, num_neg=64, adversary_lr=1e-4,
-                      interval=5, max_passes={}, sampler='interaction', epochs=200),
+parser = argparse.ArgumentParser(
+    description=__doc__.splitlines()[0], allow_abbrev=False,
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+parser.add_argument('--dataset', default='synthetic', choices=['synthetic', 'coat', 'yahoo_r3'],
+                    help='real data are taken from PYG_ADVCF_MIRROR or downloaded to ./data')
+parser.add_argument('--epochs', type=int, default=200, help='most epochs to train')
+parser.add_argument('--patience', type=int, default=20, help='evaluations without improvement')
+parser.add_argument('--seeds', type=int, default=1, help='number of seeds')
+parser.add_argument('--dim', type=int, default=64, help='width of the embeddings')
+parser.add_argument('--num-layers', type=int, default=2, help='propagations of LightGCN')
+parser.add_argument('--batch-size', type=int, default=1024, help='positives per batch')
+parser.add_argument('--num-neg', type=int, default=64, help='negatives per positive; 1 for BPR')
+parser.add_argument('--sampler', default='interaction', choices=['interaction', 'user'],
+                    help='whether batches go through the interactions or through the users')
+parser.add_argument('--lr', type=float, default=1e-3, help='learning rate')
+parser.add_argument('--l2', type=float, default=1e-5, help='weight of the L2 term')
+parser.add_argument('--temperature', type=float, default=0.4, help='of the cosine scores')
+parser.add_argument('--k', type=float, default=64., help='weight of the negatives in AdvInfoNCE')
+parser.add_argument('--hardness', default='embed', help='of the negatives in AdvInfoNCE',
+                    choices=['embed', 'mlp', 'reverse', 'random', 'uniform', 'popularity'])
+parser.add_argument('--adversary-lr', type=float, default=1e-4, help='of the adversary')
+parser.add_argument('--interval', type=int, default=5, help='epochs between adversary passes')
+parser.add_argument('--max-passes', type=int, default=10, help='most adversary passes')
+args = parser.parse_args()
+zero = ('l2', 'max_passes')  # May be 0.
+for name, value in vars(args).items():
+    if not isinstance(value, str) and not (value > 0 or value == 0 and name in zero):
+        parser.error(f"argument --{name.replace('_', '-')}: {value} is too low")
+
+device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+if args.dataset == 'synthetic':
+    data = SyntheticExposure()[0].to(device)
+elif args.dataset == 'coat':
+    data = Coat('data/coat')[0].to(device)
+else:
+    data = YahooR3('data/yahoo_r3')[0].to(device)
+
+builders = {
+    'BPR': lambda backbone: methods.bpr(backbone, l2=args.l2),
+    'InfoNCE': lambda backbone: methods.infonce(backbone, args.temperature, l2=args.l2),
+    'AdvInfoNCE': lambda backbone: methods.advinfonce(
+        backbone, args.temperature, k=args.k, hardness=args.hardness, l2=args.l2),
 }
-DEFAULT = dict(temperature=0.1, lr=1e-3, batch_size=2048, num_neg=64, adversary_lr=1e-4,
-               interval=5, max_passes={}, sampler='interaction', epochs=1000)
-NUM_LAYERS = {'coat': 2, 'yahoo_r3': 2, 'kuairec': 2, 'synthetic': 2}
+rows, reports = [], {}
+for seed in range(args.seeds):
+    for name, build in builders.items():
+        seed_everything(seed)
+        method = build(LightGCN(data, dim=args.dim, num_layers=args.num_layers)).to(device)
+        loader = InteractionLoader(data, args.batch_size, 1 if name == 'BPR' else args.num_neg,
+                                   sampler=args.sampler, seed=seed)
+        if method.adversary_parameters():  # Two optimizers: one of them for the adversary.
+            step = MinMaxStep(method, lr=args.lr, adversary_lr=args.adversary_lr,
+                              interval=args.interval, max_passes=args.max_passes)
+        else:
+            step = Step(method, lr=args.lr)
+        history = fit(step, loader, epochs=args.epochs, patience=args.patience)
+        print(f'{name}, seed {seed}: best epoch {history.best_epoch}, '
+              f'validation Recall@20 {history.best_value:.4f}')
+        for split, values in evaluate(method, data, k=20, metrics=('recall', 'ndcg')).items():
+            rows.append({'test set': split, 'method': name, **values})
+        if name == 'AdvInfoNCE':
+            reports[f'AdvInfoNCE, seed {seed}'] = hardness_report(
+                method, data, data.get('relevant'), num_neg=args.num_neg)
 
-
-def settings(args) -> dict:
-    r"""The settings of the dataset, with what the command line overrides."""
-    chosen = dict(SETTINGS.get(args.dataset, DEFAULT))
-    for key in ('temperature', 'lr', 'adversary_lr', 'epochs'):
-        if getattr(args, key) is not None:
-            chosen[key] = getattr(args, key)
-    return chosen
-
-
-def build(args, name: str, data, s: dict):
-    r"""The method ``name`` with the settings ``s``."""
-    cls = METHODS[name]
-    backbone = build_backbone(args, data, NUM_LAYERS.get(args.dataset, 3), cls.skip_input)
-    shared = {}
-    if cls.pairwise and name not in BACKBONES:  # A recipe with a backbone of its own has its own.
-        # Plain LightGCN (64 dimensions, batch 2048) was published with 1e-4, the comparison of
-        # AdvInfoNCE, on other data, with 1e-5 for all.
-        shared['l2'] = 1e-5 if args.dataset in NUM_LAYERS else 1e-4
-    if not cls.pairwise:  # The others have the temperature of a contrast, another scale.
-        shared['temperature'] = s['temperature']
-    return build_method(args, name, backbone, data, **shared)
-
-
-def run(args, name: str, seed: int, data):
-    r"""Trains one method with one seed; returns its record and the method."""
-    seed_everything(seed)
-    s = settings(args)
-    method = build(args, name, data, s).to(args.device)
-    num_neg = s['num_neg'] if method.needs_negatives and not method.pairwise else 1
-    loader = InteractionLoader(data, s['batch_size'], num_neg, sampler=s['sampler'], seed=seed)
-    step = build_step(method, s['lr'], adversary_lr=s['adversary_lr'], interval=s['interval'],
-                      max_passes=s['max_passes'].get(args.backbone, 10))
-    # A method with a warm start is judged by what it does itself, if it comes to that.
-    start = min(getattr(method, 'start', 0), s['epochs'] - 1)
-    record = train(args, name, seed, data, step, loader, s['epochs'], select_from=start)
-    record['settings'] = {key: s[key] for key in ('temperature', 'lr', 'adversary_lr', 'sampler')}
-    record['options'] = args.options
-    return record, method
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add_arguments(parser)
-    add_options(parser)
-    parser.add_argument('--temperature', type=float, help='of InfoNCE and AdvInfoNCE')
-    parser.add_argument('--lr', type=float, help='learning rate')
-    parser.add_argument('--adversary-lr', type=float, help='learning rate of the adversary')
-    parser.add_argument('--plot', type=Path, default=Path('outputs/hardness.png'),
-                        help='hardness against popularity, for AdvInfoNCE')
-    args = parser.parse_args(argv)
-    if args.method is None:  # On real data with the control: what is left without the adversary.
-        control = [] if args.dataset == 'synthetic' else ['uniform']
-        args.method = ['bpr', 'infonce', 'advinfonce', *control]
-    check_arguments(parser, args)
-    check_methods(args, args.method)
-    data = load(args.dataset, args.data_dir, args.users).to(args.device)
-
-    reports = {}
-    start = time.perf_counter()
-
-    def after(record, method):
-        if record['seed'] == 0 and record['method'] == 'advinfonce':
-            reports['AdvInfoNCE'] = hardness_report(method, data, data.get('relevant'))
-
-    results = run_all(args, data, run, after)
-    print_table(results)
-    for label, report in reports.items():
-        args.plot.parent.mkdir(parents=True, exist_ok=True)
-        plot_hardness(reports, args.plot)
-        loose = '' if math.isnan(report.false_negative_rate) else (
-            f'false negatives held loose {report.false_negative_rate:.3f} '
-            f'(chance {report.chance_rate:.3f}); ')  # They are known on built-in data alone.
-        print(f'\n{label}: KL(P0||P) {report.kl_uniform_p:.4f}; {loose}'
-              f'hardness against popularity in {args.plot}')
-    print(f'{time.perf_counter() - start:.0f} s')
-
-
-if __name__ == '__main__':
-    main()
+table = pd.DataFrame(rows).pivot_table(
+    index='method', columns='test set', values=['recall@20', 'ndcg@20'], sort=False,
+    aggfunc=['mean', 'std'] if args.seeds > 1 else ['mean'])
+print(table.round(4).to_string())
+for label, report in reports.items():
+    print(f'{label}: KL(P0||P) {report.kl_uniform_p:.4f}', end='')
+    if args.dataset == 'synthetic':  # The only data whose false negatives are known.
+        print(f', down-weighted false negatives {report.false_negative_rate:.3f} '
+              f'(of all negatives: {report.chance_rate:.3f})', end='')
+    print()
+os.makedirs('outputs', exist_ok=True)
+plot_hardness(reports, 'outputs/hardness.png')
+print('Hardness against popularity: outputs/hardness.png')

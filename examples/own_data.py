@@ -5,14 +5,17 @@ import numpy as np
 import pandas as pd
 from torch_geometric import seed_everything
 
-from pyg_advcf import InteractionLoader, LightGCN, MinMaxStep, evaluate, fit
+from pyg_advcf import InteractionLoader, LightGCN, MinMaxStep, evaluate, fit, methods
 from pyg_advcf.datasets import from_frame
-from pyg_advcf.methods import AdvInfoNCE
 from pyg_advcf.transforms import RandomSplit
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument('--epochs', type=int, default=40)
+parser = argparse.ArgumentParser(
+    description=__doc__.splitlines()[0], allow_abbrev=False,
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+parser.add_argument('--epochs', type=int, default=40, help='epochs to train')
 args = parser.parse_args()
+if args.epochs < 1:
+    parser.error(f'argument --epochs: {args.epochs} is too low')
 
 # Any frame with a column of users and one of items will do. Here: a shop whose customers buy
 # mostly from one of four departments.
@@ -33,7 +36,7 @@ frame = from_frame(df, user='customer', item='product', rating='stars', min_rati
 data = RandomSplit(val=0.1, test=0.2)(frame.data)
 print(data)
 
-method = AdvInfoNCE(LightGCN(data, dim=32, num_layers=2), data, temperature=0.2)
+method = methods.advinfonce(LightGCN(data, dim=32, num_layers=2), temperature=0.2)
 loader = InteractionLoader(data, batch_size=1024, num_neg=32)
 fit(MinMaxStep(method, lr=5e-3, adversary_lr=5e-3), loader, epochs=args.epochs)
 print(evaluate(method, data, k=10))

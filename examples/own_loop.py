@@ -1,7 +1,8 @@
 r"""AdvInfoNCE in PyTorch Geometric's own LightGCN, in a loop of your own: no trainer of ours.
 
-Two optimizers are in plain sight: one moves the model, the other the adversary. Nothing is
-switched on and off; each player's gradients go to that player alone, by ``backward(inputs=...)``.
+There are two optimizers: one for the model, and one for the adversary. The criterion itself freezes
+the hardness in the model's loss, and the scores in the adversary's, so both losses are minimised by
+plain ``backward()`` calls.
 """
 import argparse
 
@@ -14,9 +15,13 @@ from pyg_advcf import EDGE_TYPE, Cosine, Embeddings, InteractionLoader, evaluate
 from pyg_advcf.criteria import AdvInfoNCE
 from pyg_advcf.datasets import SyntheticExposure
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument('--epochs', type=int, default=30)
+parser = argparse.ArgumentParser(
+    description=__doc__.splitlines()[0], allow_abbrev=False,
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+parser.add_argument('--epochs', type=int, default=10, help='epochs to train')
 args = parser.parse_args()
+if args.epochs < 1:
+    parser.error(f'argument --epochs: {args.epochs} is too low')
 
 seed_everything(0)
 data = SyntheticExposure()[0]
@@ -27,7 +32,7 @@ user, item = data[EDGE_TYPE].edge_index
 edge_index = torch.stack([torch.cat([user, item + num_users]), torch.cat([item + num_users, user])])
 
 model = LightGCN(num_users + num_items, embedding_dim=64, num_layers=2)
-similarity = Cosine(temperature=0.2)
+similarity = Cosine(temperature=0.4)
 criterion = AdvInfoNCE(num_users, num_items, dim=64, k=64)
 loader = InteractionLoader(data, batch_size=1024, num_neg=64)
 optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
@@ -39,7 +44,7 @@ def embeddings() -> Embeddings:
 
 
 for epoch in (bar := tqdm(range(args.epochs))):
-    if epoch % 5 == 2:  # Every five epochs, the adversary takes a pass over fresh negatives.
+    if epoch % 5 == 2:  # Every five epochs the adversary is trained, on fresh negatives.
         with torch.no_grad():
             z = embeddings()
         for batch in loader:
@@ -52,7 +57,7 @@ for epoch in (bar := tqdm(range(args.epochs))):
         pos, neg = similarity(embeddings(), batch)
         loss = criterion(pos, neg, batch)
         optimizer.zero_grad()
-        loss.backward(inputs=list(model.parameters()))
+        loss.backward()
         optimizer.step()
     bar.set_postfix(loss=f'{loss.item():.4f}')
 

@@ -1,74 +1,87 @@
-r"""What the generated pages share: records, cells of tables, templates, curves."""
+r"""What the generated pages share: records, tables in Markdown, templates, curves."""
 import json
-from collections import defaultdict
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
+import pandas as pd
 from matplotlib.figure import Figure
 
-from pyg_advcf.metrics import interval, paired_test
-
 HERE = Path(__file__).parents[1]
+sys.path.insert(0, str(HERE.parent))
+
+from benchmarks.tables import cell, difference, frame  # noqa: E402, F401
+from pyg_advcf.metrics import interval  # noqa: E402
+
 RESULTS = HERE.parent / 'benchmarks' / 'results'
-PAGES = HERE / 'results'
+TEMPLATES, PAGES = HERE / 'results_templates', HERE / 'results'
+# As their authors write them; the order is that of most tables.
 NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE', 'uniform': 'control',
          'apr': 'APR', 'sharpcf': 'SharpCF', 'sam': 'SAM', 'lightgcn': 'LightGCN',
-         'simgcl': 'SimGCL', 'xsimgcl': 'XSimGCL', 'accf': 'ACCF'}
+         'simgcl': 'SimGCL', 'xsimgcl': 'XSimGCL', 'accf': 'ACCF', 'adaptau': 'Adap-tau',
+         'bc': 'BC loss', 'bce': 'BCE', 'bir': 'BIR', 'bsl': 'BSL', 'ccl': 'CCL', 'dccf': 'DCCF',
+         'dcl': 'DCL', 'directau': 'DirectAU', 'hinge': 'hinge loss', 'infol1o': 'InfoL1O',
+         'invcf': 'InvCF', 'lightgcl': 'LightGCL', 'ncl': 'NCL', 'sdro': 'sDRO', 'sgl': 'SGL',
+         'supcon': 'SupCon', 'ultragcn': 'UltraGCN', 'warp': 'WARP', 'xir': 'XIR'}
 
 
-def load(file: str) -> list[dict]:
+def load(file: str) -> Any:
     return json.loads((RESULTS / file).read_text())
 
 
-def grouped(records: list[dict], key: str) -> dict[str, list[dict]]:
+def published(dataset: str, backbone: str, source: str = 'published') -> pd.DataFrame:
+    r"""Recall@20 and NDCG@20 as others report them, by method."""
+    table = pd.read_csv(TEMPLATES / 'published.csv', comment='#').set_index('method')
+    return table[(table.dataset == dataset) & (table.backbone == backbone)
+                 & (table.source == source)][['recall@20', 'ndcg@20']]
+
+
+def grouped(records: list[dict], key: str = 'method') -> dict[str, list[dict]]:
     r"""The records by the value of ``key``, in the order in which the values first occur."""
-    groups = defaultdict(list)
-    for record in records:
-        groups[record[key]].append(record)
-    return dict(groups)
+    return {value: [r for r in records if r[key] == value]
+            for value in dict.fromkeys(r[key] for r in records)}
 
 
-def by_method(results: list[dict]) -> dict[str, list[dict]]:
-    groups = grouped(results, 'method')
-    return {m: sorted(groups[m], key=lambda r: r['seed']) for m in NAMES if m in groups}
+def named(groups: dict[str, Any]) -> dict[str, Any]:
+    r"""The groups of methods, in the order of the names."""
+    return {method: groups[method] for method in NAMES if method in groups}
 
 
-def cell(values: list[float]) -> str:
-    mean, half = interval(values)
-    return f'{mean:.4f}' if half != half else f'{mean:.4f} ± {half:.4f}'
-
-
-def difference(a: torch.Tensor, b: torch.Tensor) -> str:
-    r"""Cells of the mean difference over the same seeds and of its p."""
-    mean, p = paired_test(a, b)
-    return f'{mean:+.4f} | ' + (f'{p:.3f}' if p >= 0.001 else '< 0.001')
+def markdown(rows: list[dict]) -> str:
+    r"""A table of cells by column; a name and its cells may span several columns by ``|``."""
+    head, *lines = ('| ' + ' | '.join(map(str, line)) + ' |'
+                    for line in (rows[0], *(row.values() for row in rows)))
+    return '\n'.join([head, '|' + '---|' * (head.count('|') - 1), *lines])
 
 
 def fill(template: str, **parts: str) -> None:
-    text = (HERE / 'results_templates' / template).read_text(encoding='utf-8')
+    text = (TEMPLATES / template).read_text(encoding='utf-8')
     for name, part in parts.items():
         text = text.replace('{{' + name + '}}', part)
     assert '{{' not in text, 'a part of the page is missing'
     (PAGES / template).write_text(text, encoding='utf-8')
 
 
-def plot_curves(results: list[dict], keys: dict[str, str], file: str) -> None:
+def save(fig: Figure, file: str) -> None:
+    fig.axes[0].legend(fontsize='small')
+    fig.savefig(PAGES / file, dpi=110)
+
+
+def plot_curves(records: list[dict], keys: dict[str, str], file: str) -> None:
     r"""Learning curves at equal epochs: mean over seeds and its 95 % interval."""
     fig = Figure(figsize=(4.2 * len(keys), 3.4), layout='constrained')
     axes = fig.subplots(1, len(keys))
-    for method, runs in by_method(results).items():
+    for method, runs in named(grouped(records)).items():
         length = min(len(r['curves']['epoch']) for r in runs)
         epoch = np.array(runs[0]['curves']['epoch'][:length]) + 1
+        best = np.median([r['best_epoch'] + 1 for r in runs])
         for ax, (key, title) in zip(axes, keys.items()):
             values = np.array([r['curves'][key][:length] for r in runs])
-            stats = np.array([interval(column) for column in values.T])
-            line, = ax.plot(epoch, stats[:, 0], label=NAMES[method])
-            ax.fill_between(epoch, stats[:, 0] - stats[:, 1], stats[:, 0] + stats[:, 1],
-                            alpha=0.2, color=line.get_color())
-            best = [r['best_epoch'] + 1 for r in runs]
-            ax.axvline(np.median(best), color=line.get_color(), linestyle=':', linewidth=1)
+            mean, half = np.array([interval(column) for column in values.T]).T
+            line, = ax.plot(epoch, mean, label=NAMES[method])
+            ax.fill_between(epoch, mean - half, mean + half, alpha=0.2, color=line.get_color())
+            ax.axvline(best, color=line.get_color(), linestyle=':', linewidth=1)
             ax.set_title(title, fontsize='medium')
             ax.set_xlabel('epoch')
-    axes[0].legend(fontsize='small')
-    fig.savefig(PAGES / file, dpi=110)
+    save(fig, file)

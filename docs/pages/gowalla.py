@@ -1,12 +1,13 @@
 r"""LightGCN with BPR on Gowalla, epochs of a run."""
-from pages.common import fill, load
+from pages.common import fill, load, markdown
 
 
 def write() -> None:
-    run = load('gowalla_lightgcn_bpr.json')[0]
+    run, = load('gowalla_lightgcn_bpr.json')
     curves = run['curves']
-    lines = ['| epoch | validation R@20 | test R@20 | test N@20 |', '|---|---|---|---|']
-    for row in zip(*(curves[k] for k in ('epoch', 'recall@20', 'test/recall@20', 'test/ndcg@20'))):
-        lines.append('| {} | {:.4f} | {:.4f} | {:.4f} |'.format(row[0] + 1, *row[1:]))
-    fill('gowalla.md', table='\n'.join(lines), epochs=str(run['epochs']),
-         seconds=f"{run['train_seconds_per_epoch']:.1f}")
+    columns = {'validation R@20': 'recall@20', 'test R@20': 'test/recall@20',
+               'test N@20': 'test/ndcg@20'}
+    fill('gowalla.md', epochs=str(run['epochs']), seconds=f"{run['train_seconds_per_epoch']:.1f}",
+         table=markdown([{'epoch': epoch + 1, **{head: f'{curves[key][place]:.4f}'
+                                                 for head, key in columns.items()}}
+                         for place, epoch in enumerate(curves['epoch'])]))

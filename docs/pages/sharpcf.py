@@ -1,88 +1,77 @@
 r"""SharpCF, APR and SAM on MovieLens-1M and a part of Gowalla."""
-import json
-
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from pages.common import NAMES, PAGES, RESULTS, by_method, fill, load, plot_curves
-from pyg_advcf.metrics import interval
+from pages.common import NAMES, cell, fill, frame, grouped, load, markdown, named, plot_curves, save
+
+METRICS = ('recall@10', 'ndcg@10', 'recall@20', 'ndcg@20')
+OWN = {'bpr': ['l2'], 'apr': ['epsilon', 'l2'], 'sharpcf': ['weight', 'l2'], 'sam': ['rho', 'l2']}
 
 
-def write() -> None:
-    metrics = ['recall@10', 'ndcg@10', 'recall@20', 'ndcg@20']
-    runs = by_method(load('ml-1m_mf_sharpcf.json'))
-    search, paired = load('ml-1m_mf_sharpcf_search.json'), load('ml-1m_mf_sharpcf_paired.json')
+def tried(method: str, chosen: bool, setting: dict, valid: float) -> dict:
+    r"""The first columns of a table of settings."""
+    mark = '**' if chosen else ''
+    return {'method': f'{mark}{NAMES[method]}{mark}',
+            'setting': ', '.join(f'{k} {v:g}' for k, v in setting.items()),
+            'validation R@20': f'{valid:.4f}'}
 
-    def mean(values: list[float]) -> str:
-        return '{:.4f} ± {:.4f}'.format(*interval(values))
 
-    table = ['| method | ' + ' | '.join(metrics) + ' | best epoch | sharpness |',
-             '|' + '---|' * (len(metrics) + 3)]
-    for method, records in runs.items():
-        row = [mean([r['test']['test'][m] for r in records]) for m in metrics]
-        best = [r['best_epoch'] + 1 for r in records]
-        table.append(f"| {NAMES[method]} | {' | '.join(row)} | {min(best)} to {max(best)} "
-                     f"| {mean([r['sharpness'] for r in records])} |")
-    gains = ['| | against | seeds | ' + ' | '.join(metrics) + ' |',
-             '|' + '---|' * (len(metrics) + 3)]
-    for a, b, seeds in dict.fromkeys((r['method'], r['against'], tuple(r['seeds']))
-                                     for r in sorted(paired, key=lambda r: (
-                                         list(NAMES).index(r['method']), r['against']))):
-        cells = []
-        for metric in metrics:
-            row, = (r for r in paired if (r['method'], r['against'], r['metric'],
-                                          tuple(r['seeds'])) == (a, b, metric, seeds))
-            base = np.mean([r['test']['test'][metric] for r in runs[b] if r['seed'] in seeds])
-            cells.append(f"{row['difference'] / base:+.1%} (p {row['p']:.1g})")
-        gains.append(f"| {NAMES[a]} | {NAMES[b]} | {', '.join(map(str, seeds))} "
-                     f"| {' | '.join(cells)} |")
-    tried = ['| method | setting | validation R@20 | best epoch | test R@20 |',
-             '|---|---|---|---|---|']
-    for r in search:
-        mark = '**' if r['chosen'] else ''
-        setting = ', '.join(f'{k} {v:g}' for k, v in r['setting'].items())
-        tried.append(f"| {mark}{NAMES[r['method']]}{mark} | {setting} | {r['valid']:.4f} "
-                     f"| {r['best_epoch'] + 1} | {r['test']['recall@20']:.4f} |")
-    own = {'bpr': ['l2'], 'apr': ['epsilon', 'l2'], 'sharpcf': ['weight', 'l2'],
-           'sam': ['rho', 'l2']}
-    reduced = ['| method | setting | validation R@20 | ' + ' | '.join(metrics) + ' |',
-               '|' + '---|' * (len(metrics) + 3)]
-    part = load('gowalla_mf_sharpcf_reduced.json')
-    for r in part:
-        best = max(x['valid']['recall@20'] for x in part if x['method'] == r['method'])
-        mark = '**' if r['valid']['recall@20'] == best else ''
-        setting = ', '.join(f"{k} {r['settings'][k]:g}" for k in own[r['method']])
-        cells = [f"{r['test']['test'][m]:.4f}" for m in metrics]
-        reduced.append(f"| {mark}{NAMES[r['method']]}{mark} | {setting} "
-                       f"| {r['valid']['recall@20']:.4f} | {' | '.join(cells)} |")
-    groups = list(runs['bpr'][0]['degree']['test'])
-    tail = ['| method | ' + ' | '.join(f'R@20, {g}' for g in groups) + ' |',
-            '|' + '---|' * (len(groups) + 1)]
-    for method, records in runs.items():
-        row = [mean([r['degree']['test'][g]['recall@20'] for r in records]) for g in groups]
-        tail.append(f'| {NAMES[method]} | ' + ' | '.join(row) + ' |')
-    report = json.loads((RESULTS / 'cost_ml-1m.json').read_text())
-    cost = ['| backbone | method | ms per step | of BPR |', '|---|---|---|---|']
-    for row in report['rows']:
-        cost.append(f"| {row['backbone']} | {NAMES[row['method']]} | {row['step_ms']:.2f} "
-                    f"| {row['ratio']:.2f} |")
+def gains(paired: list[dict], runs: dict[str, pd.DataFrame]) -> str:
+    r"""Differences over users, relative to the mean of the other method over the same seeds."""
+    table = pd.DataFrame(paired)
+    table['seeds'] = table['seeds'].map(tuple)
+    table['place'] = table['method'].map(list(NAMES).index)
+    rows = []
+    for (_, a, b, seeds), found in table.groupby(['place', 'method', 'against', 'seeds']):
+        found, base = found.set_index('metric'), runs[b][runs[b]['seed'].isin(seeds)]
+        rows.append({'': NAMES[a], 'against': NAMES[b], 'seeds': ', '.join(map(str, seeds)), **{
+            m: f"{found.difference[m] / base[f'test {m}'].mean():+.1%} (p {found.p[m]:.1g})"
+            for m in METRICS}})
+    return markdown(rows)
+
+
+def plot_landscapes(groups: dict[str, list[dict]]) -> None:
     fig = Figure(figsize=(8.8, 3.4), layout='constrained')
     axes = fig.subplots(1, 2)
-    for method, records in runs.items():
-        first = records[0]['landscape']
-        offset, loss = np.array(first['offset']), np.array(first['loss'])
+    for method, records in groups.items():
+        offset, loss = (np.array(records[0]['landscape'][key]) for key in ('offset', 'loss'))
         axes[0].plot(offset, loss, label=NAMES[method])
         axes[1].plot(offset, loss - loss[np.abs(offset).argmin()], label=NAMES[method])
     for ax, title in zip(axes, ('ranking loss', 'its rise over the centre')):
         ax.set_xlabel('distance, in lengths of the rows')
         ax.set_title(title, fontsize='medium')
-    axes[0].legend(fontsize='small')
-    fig.savefig(PAGES / 'sharpcf_landscape.png', dpi=110)
-    keys = {'recall@20': 'validation R@20', 'test/recall@20': 'test R@20',
-            'test/ndcg@20': 'test N@20'}
-    plot_curves([r for records in runs.values() for r in records if 'curves' in r], keys,
-                'sharpcf_curves.png')
-    fill('sharpcf.md', seeds=str(len(runs['bpr'])), **{
-        name: '\n'.join(lines) for name, lines in (
-            ('table', table), ('gains', gains), ('search', tried), ('tail', tail),
-            ('cost', cost), ('reduced', reduced))})
+    save(fig, 'sharpcf_landscape.png')
+
+
+def write() -> None:
+    records, part = load('ml-1m_mf_sharpcf.json'), load('gowalla_mf_sharpcf_reduced.json')
+    runs, groups = named(dict(iter(frame(records).groupby('method')))), grouped(records)
+    best = {m: max(r['valid']['recall@20'] for r in found) for m, found in grouped(part).items()}
+    plot_landscapes(groups)
+    plot_curves([r for r in records if 'curves' in r], {
+        'recall@20': 'validation R@20', 'test/recall@20': 'test R@20',
+        'test/ndcg@20': 'test N@20'}, 'sharpcf_curves.png')
+    fill(
+        'sharpcf.md', seeds=str(len(runs['bpr'])),
+        gains=gains(load('ml-1m_mf_sharpcf_paired.json'), runs),
+        table=markdown([{
+            'method': NAMES[method], **{m: cell(table[f'test {m}']) for m in METRICS},
+            'best epoch': f"{table['best epoch'].min()} to {table['best epoch'].max()}",
+            'sharpness': cell([r['sharpness'] for r in groups[method]])}
+            for method, table in runs.items()]),
+        search=markdown([{
+            **tried(r['method'], r['chosen'], r['setting'], r['valid']),
+            'best epoch': r['best_epoch'] + 1, 'test R@20': f"{r['test']['recall@20']:.4f}"}
+            for r in load('ml-1m_mf_sharpcf_search.json')]),
+        tail=markdown([{'method': NAMES[method], **{
+            f'R@20, {g}': cell([r['degree']['test'][g]['recall@20'] for r in groups[method]])
+            for g in groups[method][0]['degree']['test']}} for method in runs]),
+        cost=markdown([{
+            'backbone': r['backbone'], 'method': NAMES[r['method']],
+            'ms per step': f"{r['step_ms']:.2f}", 'of BPR': f"{r['ratio']:.2f}"}
+            for r in load('cost_ml-1m.json')['rows']]),
+        reduced=markdown([{
+            **tried(r['method'], r['valid']['recall@20'] == best[r['method']],
+                    {key: r['settings'][key] for key in OWN[r['method']]}, r['valid']['recall@20']),
+            **{m: f"{r['test']['test'][m]:.4f}" for m in METRICS}} for r in part]))

@@ -1,17 +1,17 @@
 r"""
-Flat minima: what APR, SAM and SharpCF pay for them
-===================================================
+Flat minima: what APR, SAM and SharpCF gain and cost
+====================================================
 
-A minimum is *flat* if the loss stays low around it: move all embeddings a little, in the worst
-direction, and the ranking hardly suffers. Three recipes look for such minima, starting from BPR.
+A minimum is *flat* if the loss stays low around it: a small change of all embeddings, even in the
+worst direction, raises the loss little. Three methods look for such minima, starting from BPR.
 
 * **APR** adds the loss at the worst point nearby: :math:`L(\Theta) + \alpha L(\Theta + \Delta)`. It
   needs the gradient once to find :math:`\Delta` and once more to learn.
 * **SAM** replaces the gradient by the one at the worst point nearby. Two passes as well; without
   its clean part, and with one norm over all parameters, APR *is* SAM.
-* **SharpCF** keeps the scores of the positives near those of a few epochs ago, which a sharp
-  minimum would not let them: :math:`L(\Theta) + \lambda (s^+ - s^+_{e-E})^2`. One pass, and a
-  table of old scores.
+* **SharpCF** keeps the scores of the positives near those of :math:`E` epochs ago, from which they
+  would move away in a sharp minimum: :math:`L(\Theta) + \lambda (s^+ - s^+_{e-E})^2`. It needs one
+  pass, and a table of old scores.
 """
 # %%
 import math
@@ -27,35 +27,31 @@ from pyg_advcf.metrics import evaluate_by_degree
 from pyg_advcf.training import SAMStep
 
 data = SyntheticExposure(num_users=1000, num_items=400)[0]
-START = 10  # Epochs of plain BPR before each recipe begins.
+WARMUP = 10  # Epochs of plain BPR before each method begins.
 
-
-def bpr():
-    return methods.BPR(MF(data, dim=64), data, l2=1e-3)
-
-
-recipes = {
-    'BPR': lambda: Step(bpr(), lr=5e-3),
-    'APR': lambda: Step(methods.APR(MF(data, dim=64), data, epsilon=0.5, start=START, l2=1e-3),
-                        lr=5e-3),
-    'SAM': lambda: SAMStep(bpr(), lr=5e-3, rho=1., start=START),
-    'SharpCF': lambda: Step(methods.SharpCF(MF(data, dim=64), data, weight=1., lag=3, start=START,
-                                            l2=1e-3), lr=5e-3),
+steps = {
+    'BPR': lambda backbone: Step(methods.bpr(backbone, l2=1e-3), lr=5e-3),
+    'APR': lambda backbone: Step(
+        methods.APR(backbone, epsilon=0.5, warmup_epochs=WARMUP, l2=1e-3), lr=5e-3),
+    'SAM': lambda backbone: SAMStep(
+        methods.bpr(backbone, l2=1e-3), lr=5e-3, rho=1., warmup_epochs=WARMUP),
+    'SharpCF': lambda backbone: Step(
+        methods.SharpCF(backbone, weight=1., lag=3, warmup_epochs=WARMUP, l2=1e-3), lr=5e-3),
 }
 
 # %%
-# Forty epochs each, the best validated one kept. The prices are median seconds per epoch, so they
-# hold the share of epochs with a second pass; on data of this size fixed costs weigh most, and the
-# page on SharpCF has the prices on MovieLens-1M.
+# Forty epochs each, of which the epoch with the best validation metric is kept, after the warm-up.
+# The time is the median over all epochs. On data of this size fixed costs dominate; the page on
+# SharpCF has the times on MovieLens-1M.
 trained = {}
-for name, build in recipes.items():
+for name, build in steps.items():
     seed_everything(0)
-    step = build()
+    step = build(MF(data, dim=64))
     history = fit(step, InteractionLoader(data, 1024, seed=0), epochs=40, patience=None,
                   progress=False)
-    trained[name] = step.method
+    trained[name] = step.recommender
     recall = {split: f"{values['recall@20']:.4f}"
-              for split, values in evaluate(step.method, data).items()}
+              for split, values in evaluate(step.recommender, data).items()}
     print(f'{name:>8}: best epoch {history.best_epoch}, {1e3 * history.seconds_per_epoch:.0f} ms '
           f'per epoch, Recall@20 {recall}')
 
@@ -63,28 +59,29 @@ for name, build in recipes.items():
 # How flat?
 # ---------
 #
-# :func:`~pyg_advcf.diagnostics.sharpness` climbs, by projected gradient ascent, to the worst point
-# within a ball, and says how much higher the loss is there. In the same ball longer embeddings move
-# less, in proportion, so the radius is a tenth of the length of each method's own tables.
+# :func:`~pyg_advcf.diagnostics.sharpness` looks for the worst point within a ball, by projected
+# gradient ascent, and returns how much higher the loss is there. A ball of one radius is small for
+# long embeddings and large for short ones, so the radius is a tenth of the length of each method's
+# own tables.
 triplets = next(iter(InteractionLoader(data, 4096, seed=1)))
 for name, method in trained.items():
-    length = torch.cat([t.detach() for t in method.backbone.x[:2]]).norm()
+    length = torch.cat([table.detach() for table in method.backbone.x]).norm()
     rise = sharpness(method, triplets, rho=0.1 * float(length))
     print(f'{name:>8}: length of the tables {length:6.1f}, rise of the loss {rise:.4f}')
 
 # %%
-# Along a *random* direction the picture is another: most directions are harmless, and the curves
-# tell more about how large the loss is than about how sharp its minimum is.
+# Along a *random* direction the result is different: most directions change the loss little, and
+# the curves show the size of the loss rather than the sharpness of its minimum.
 plot_landscape({name: loss_landscape(method, triplets, progress=False)
                 for name, method in trained.items()})
 plt.show()
 
 # %%
-# Whom does it help?
-# ------------------
+# Popular and rare items
+# ----------------------
 #
-# Metrics by the popularity of the held-out items show whether a gain comes from the head or the
-# tail of the catalogue.
+# Metrics by the popularity of the held-out items show whether a gain comes from the popular items
+# or from the rare ones.
 for name, method in trained.items():
     groups = evaluate_by_degree(method, data, (0, 50, 150, math.inf), 'test_ood',
                                 metrics=['recall'])
