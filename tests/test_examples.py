@@ -11,7 +11,7 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / 'examples'
 NAMES = ('lightgcn_accf.py', 'lightgcn_advinfonce.py', 'mf_sharpcf.py', 'own_data.py',
          'own_loop.py')
-FIGURE = r'0\.\d{4}'
+FIGURE = r'\d+\.\d{4}'
 
 
 def run(name, *args, cwd, **env):
@@ -106,19 +106,18 @@ def test_lightgcn_advinfonce(tmp_path):
     assert len({found[0] for found in rows.values()}) == 3
     assert all(word in out for word in ('recall@20', 'ndcg@20', 'test_iid', 'test_ood'))
     kl, = re.findall(rf'^AdvInfoNCE, seed 0: KL\(P0\|\|P\) ({FIGURE}), down-weighted', out, re.M)
-    assert float(kl) > 0  # The adversary is trained.
+    assert float(kl) > 0.01  # Of initial hardness it is 0.0001: the adversary is trained.
     assert is_png(tmp_path / 'outputs' / 'hardness.png')
 
 
 def test_lightgcn_advinfonce_on_coat(mirror, tmp_path):
     args = ('--dataset', 'coat', '--sampler', 'user', '--epochs', 5, '--dim', 8)
-    out = run('lightgcn_advinfonce.py', *args, '--seeds', 2, '--adversary-lr', 0.1, '--interval', 2,
-              cwd=tmp_path, PYG_ADVCF_MIRROR=str(mirror))
+    out = run('lightgcn_advinfonce.py', *args, '--seeds', 2, cwd=tmp_path,
+              PYG_ADVCF_MIRROR=str(mirror))
     rows_of(out, ('BPR', 'InfoNCE', 'AdvInfoNCE'), figures=4)  # Mean and standard deviation.
     assert 'test_ood' in out and 'test_iid' not in out and 'std' in out
-    for seed in (0, 1):
-        kl, = re.findall(rf'^AdvInfoNCE, seed {seed}: KL\(P0\|\|P\) ({FIGURE})$', out, re.M)
-        assert float(kl) > 0
+    # Which negatives are false is not known here.
+    assert len(re.findall(rf'^AdvInfoNCE, seed \d: KL\(P0\|\|P\) {FIGURE}$', out, re.M)) == 2
     for hardness in ('uniform', 'mlp'):  # Without an adversary, and with another one.
         run('lightgcn_advinfonce.py', *args, '--hardness', hardness, cwd=tmp_path,
             PYG_ADVCF_MIRROR=str(mirror))
