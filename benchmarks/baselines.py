@@ -30,16 +30,14 @@ class PyGStep:
 
     def evaluate(self, data, k=20, batch_size=8192):
         r"""The evaluation loop of the example: precision and recall."""
-        user, item = data[EDGE_TYPE].edge_index
-        test = data[EDGE_TYPE].test_edge_label_index
+        (user, item), test = data[EDGE_TYPE].edge_index, data[EDGE_TYPE].test_edge_label_index
         with torch.no_grad():
             emb = self.model.get_embedding(self.edge_index)
         user_emb, item_emb = emb[:self.num_users], emb[self.num_users:]
         precision = recall = total = 0
         for start in range(0, self.num_users, batch_size):
             end = start + batch_size
-            logits = user_emb[start:end] @ item_emb.t()
-            mask = (user >= start) & (user < end)
+            logits, mask = user_emb[start:end] @ item_emb.t(), (user >= start) & (user < end)
             logits[user[mask] - start, item[mask]] = float('-inf')
             truth = torch.zeros_like(logits, dtype=torch.bool)
             mask = (test[0] >= start) & (test[0] < end)
@@ -84,9 +82,9 @@ class CSRStep:
         r"""BPR with the L2 term of the batch."""
         user, item = self.embeddings()
         u, i, j = user[batch.user], item[batch.item], item[batch.neg_item[:, 0]]
-        reg = sum(e.square().sum() for e in (self.user.weight[batch.user],
-                                             self.item.weight[batch.item],
-                                             self.item.weight[batch.neg_item[:, 0]]))
+        tables = self.user.weight, self.item.weight, self.item.weight
+        ids = batch.user, batch.item, batch.neg_item[:, 0]
+        reg = sum(table[index].square().sum() for table, index in zip(tables, ids))
         return F.softplus((u * (j - i)).sum(1)).mean() + 1e-4 * reg / (2 * batch.user.numel())
 
 
@@ -101,6 +99,5 @@ class PlainInfoNCEStep(CSRStep):
     r"""InfoNCE on gathered, normalised rows over two cached CSR products a layer."""
     def loss(self, batch):
         loss = infonce(*plain_scores(list(self.embeddings()), batch, 0.1))
-        reg = sum(e.square().sum() for e in (self.user.weight[batch.user],
-                                             self.item.weight[batch.item]))
-        return loss + 1e-5 * reg / (2 * batch.user.numel())
+        rows = self.user.weight[batch.user], self.item.weight[batch.item]
+        return loss + 1e-5 * sum(e.square().sum() for e in rows) / (2 * batch.user.numel())

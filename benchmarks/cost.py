@@ -9,19 +9,18 @@ interleaved in blocks of steps past their warm-up, and the median block counts.
     PYG_ADVCF_MIRROR=... python benchmarks/cost.py --dataset yahoo_r3 --num-layers 2 \
         --batch-size 1024 --epochs 3 --against infonce --json benchmarks/results/cost_yahoo_r3.json
 
-adds up whole epochs, with all that happens between them (views drawn, clusters found, adversarial
-passes). Methods with a backbone of their own run over that beside those over LightGCN.
+adds up whole epochs, with all that happens between them, such as adversarial passes.
 """
 import argparse
 import inspect
-import json
+import itertools
 import os
-import statistics
 import time
 from pathlib import Path
 
+import pandas as pd
 import torch
-from memory import apart, facts, peak_of
+from memory import apart, peak_of, write_report
 from tqdm import tqdm
 
 from pyg_advcf import InteractionLoader, methods
@@ -37,9 +36,10 @@ def _taken(target, **arguments):
 
 
 class Training:
-    r"""Trains a method past its warm-up, a block of steps or a whole epoch at a time."""
+    r"""Trains a method past its warm-up, a block of steps at a time."""
     def __init__(self, args, label, name, data):
         name, _, variant = name.partition('-')
+        # Methods with a backbone of their own run over that beside those over LightGCN.
         cls = BACKBONES[name if name in BACKBONES and label == 'lightgcn' else label]
         method = METHODS['bpr' if name == 'sam' else name]
         backbone = cls(data, args.dim, **_taken(cls, num_layers=args.num_layers))
@@ -54,24 +54,15 @@ class Training:
         bilevel = {'mode': mode, 'every': int(every or 1)} if recommender.outer_parameters() else {}
         self.step = (SAMStep(recommender) if name == 'sam'
                      else step_for(recommender, self.loader, **bilevel))
-        self.epoch, self.batches = -1, iter(())
+        self.batches = self._epochs()
 
-    def next_epoch(self):
-        self.epoch += 1
-        self.step.on_epoch_start(self.epoch, self.loader)
-        self.batches = iter(self.loader)
+    def _epochs(self):
+        for epoch in itertools.count():
+            self.step.on_epoch_start(epoch, self.loader)
+            yield from self.loader
 
     def block(self, steps):
-        for _ in range(steps):
-            batch = next(self.batches, None)
-            if batch is None:
-                self.next_epoch()
-                batch = next(self.batches)
-            self.step(batch)
-
-    def whole_epoch(self):
-        self.next_epoch()
-        for batch in self.batches:
+        for batch in itertools.islice(self.batches, steps):
             self.step(batch)
 
 
@@ -110,44 +101,39 @@ def main():
     parser.add_argument('--memory', action='store_true')
     parser.add_argument('--against', default='bpr', choices=sorted(METHODS))
     parser.add_argument('--method', nargs='+', default=[*METHODS, 'sam'],
-                        help='accf is without the outer update, accf-no-contrast without the '
-                        'contrast too; accf-unrolled, accf-unrolled/4 '
-                        '(every fourth step), accf-finite_difference, accf-alternating with it')
+                        help='accf and accf-no-contrast are without the outer update, that '
+                        'accf-unrolled, accf-unrolled/4 (every fourth step) and other modes have')
     parser.add_argument('--backbone', nargs='+', default=['mf', 'lightgcn'])
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads or torch.get_num_threads())
     keep_freed_memory()
-    data, rows = load(args), []
+    data, tables = load(args), []
     for label in args.backbone:
         runs = {name: warm(args, label, name, data)
                 for name in dict.fromkeys([args.against, *args.method])}
-        times = {name: [] for name, run in runs.items() if run is not None}
-        for _ in tqdm(range(args.epochs or args.blocks), desc=label):
+        times = pd.DataFrame(columns=[name for name, run in runs.items() if run is not None])
+        for turn in tqdm(range(args.epochs or args.blocks), desc=label):
             for name in times:
                 start = time.perf_counter()
-                runs[name].whole_epoch() if args.epochs else runs[name].block(args.steps)
-                times[name].append(time.perf_counter() - start)
-        for name in times:
-            if args.epochs:  # Some epochs do more than others.
-                ratio = sum(times[name]) / sum(times[args.against])
-                row = {'epoch_s': statistics.mean(times[name])}
-            else:
-                # Ratios within each turn: what slows the machine for a while slows both.
-                ratio = statistics.median(a / b for a, b in zip(times[name], times[args.against]))
-                row = {'step_ms': statistics.median(times[name]) * 1e3 / args.steps}
-            if args.memory:
-                row['peak_mib'] = apart(peak_memory, args, label, name) / 2**20
-            rows.append({'backbone': label, 'method': name, 'ratio': ratio, **row})
-            print(f'{label:<10}{name:<22}{ratio:6.2f}  '
-                  + ', '.join(f'{k} {v:.2f}' for k, v in row.items()), flush=True)
-    if args.json:
-        args.json.write_text(json.dumps({
-            'machine': {**facts(), 'backends': backends()},
-            'settings': {key: getattr(args, key) for key in (
-                'dataset', 'dim', 'num_layers', 'batch_size', 'num_neg', 'against', 'epochs')},
-            'rows': rows}, indent=1) + '\n')
+                runs[name].block(len(runs[name].loader) if args.epochs else args.steps)
+                times.loc[turn, name] = time.perf_counter() - start
+        if args.epochs:  # Some epochs do more than others.
+            found = {'ratio': times.sum() / times[args.against].sum(), 'epoch_s': times.mean()}
+        else:  # Ratios within each turn: what slows the machine for a while slows both.
+            found = {'ratio': times.div(times[args.against], axis=0).median(),
+                     'step_ms': times.median() * 1e3 / args.steps}
+        table = pd.DataFrame(found).rename_axis('method').reset_index()
+        table.insert(0, 'backbone', label)
+        if args.memory:
+            table['peak_mib'] = [apart(peak_memory, args, label, name) / 2**20 for name in times]
+        tables.append(table)
+        print(table.to_string(index=False, float_format='{:.2f}'.format), flush=True)
+    write_report(args.json, {
+        'machine': {'backends': backends()},
+        'settings': {key: getattr(args, key) for key in (
+            'dataset', 'dim', 'num_layers', 'batch_size', 'num_neg', 'against', 'epochs')},
+        'rows': pd.concat(tables).to_dict('records')})
 
 
 if __name__ == '__main__':

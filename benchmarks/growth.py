@@ -5,19 +5,17 @@ r"""Growth with the number of edges: step time and memory on random graphs, Ligh
     python benchmarks/growth.py --return-memory --huge-pages \
         --json benchmarks/results/growth_cpu_huge.json
 
-The second leaves the allocator as it is by default; in the third PyTorch asks for huge pages
-(Linux). Users and items grow with the edges (mean degrees 32 and 64), so every part of a step should
-grow linearly. Each size runs in a process of its own, so that its peak memory is its own.
+The second leaves the allocator as it is; in the third PyTorch asks for huge pages (Linux). Users
+and items grow with the edges (mean degrees 32 and 64), so a step should grow linearly.
 """
 import argparse
-import json
 import os
 import statistics
 import time
 from pathlib import Path
 
 import torch
-from memory import apart, facts, resident
+from memory import apart, resident, write_report
 
 from pyg_advcf import InteractionLoader, LightGCN, Step, interaction_data, methods
 from pyg_advcf.training import keep_freed_memory
@@ -54,8 +52,7 @@ def measure(num_edges, steps, keep):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--json', type=Path)
-    parser.add_argument('--edges', type=int, nargs='+',
-                        default=[1_000_000, 4_000_000, 16_000_000, 64_000_000])
+    parser.add_argument('--edges', type=int, nargs='+', default=[10**6 * 4**k for k in range(4)])
     parser.add_argument('--steps', type=int, default=5)
     parser.add_argument('--return-memory', action='store_true', help='do not keep freed memory')
     parser.add_argument('--huge-pages', action='store_true', help='set THP_MEM_ALLOC_ENABLE')
@@ -66,8 +63,7 @@ def main():
     for edges in args.edges:
         rows.append(apart(measure, edges, args.steps, not args.return_memory))
         print(rows[-1], flush=True)
-    if args.json:
-        args.json.write_text(json.dumps({'machine': facts(), 'rows': rows}, indent=1) + '\n')
+    write_report(args.json, {'rows': rows})
 
 
 if __name__ == '__main__':

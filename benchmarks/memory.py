@@ -1,28 +1,30 @@
-r"""The machine: what it is, what a piece of work needs of its memory, processes of their own."""
+r"""What the benchmarks of speed share: memory, processes of their own, reports."""
 import ctypes
+import json
 import multiprocessing
 import os
 import platform
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import torch
 
 
-def facts() -> dict[str, Any]:
-    r"""What the figures depend on."""
-    return {'processor': platform.machine(), 'cores': os.cpu_count(),
-            'threads': torch.get_num_threads(), 'torch': torch.__version__}
+def write_report(path: Optional[Path], content: dict[str, Any]) -> None:
+    r"""Writes what was measured, with what the figures depend on."""
+    machine = {'processor': platform.machine(), 'cores': os.cpu_count(),
+               'threads': torch.get_num_threads(), 'torch': torch.__version__,
+               **content.pop('machine', {})}
+    if path:
+        path.write_text(json.dumps({'machine': machine, **content}, indent=1) + '\n')
 
 
 def resident(field: str) -> int:
     r"""Bytes of a field of this process: ``VmRSS`` now, ``VmHWM`` at the peak."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f'no {field} in /proc/self/status')
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 def peak_of(work: Callable[[], object]) -> int:

@@ -4,14 +4,11 @@ r"""Speed as ratios in one run: ours, PyTorch Geometric's idiomatic path, and pl
     PYG_ADVCF_MIRROR=... python benchmarks/speed.py --return-memory \
         --json benchmarks/results/speed_cpu_returned.json
 
-In the first run every contestant profits from `keep_freed_memory`, the others' paths more than ours,
-since their temporaries are larger; in the second none does. The contestants are interleaved, and the
-median of several repetitions counts. Without the mirror a random graph of the data's size is used.
-The report has what our side moves (`traffic.py`), as fractions of the bandwidth of a large copy.
+In the first run all profit from `keep_freed_memory`, in the second none does. They are interleaved,
+and the median counts. Without the mirror a random graph of that size takes the place of the data.
 """
 import argparse
 import itertools
-import json
 import os
 import statistics
 import time
@@ -22,7 +19,7 @@ import torch.nn.functional as F
 import torch_geometric
 from baselines import CSRStep, PlainInfoNCEStep, PyGStep, infonce, plain_scores
 from growth import random_pairs
-from memory import apart, facts, peak_of
+from memory import apart, peak_of, write_report
 from traffic import FLOAT, Traffic
 
 from pyg_advcf import Embeddings, InteractionLoader, evaluate, interaction_data, methods
@@ -50,27 +47,26 @@ def load(dataset, data_dir):
 
 def measure(contestants, repeats):
     r"""Median milliseconds of each contestant, interleaved, after one warm-up each."""
-    times = {name: [] for name in contestants}
-    for turn in range(repeats + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            if turn > 0:
-                times[name].append((time.perf_counter() - start) * 1e3)
-    return {name: statistics.median(t) for name, t in times.items()}
+    times = []
+    for _, run in itertools.product(range(repeats + 1), contestants):
+        start = time.perf_counter()
+        run()
+        times += [(time.perf_counter() - start) * 1e3]
+    return [statistics.median(times[place::len(contestants)][1:])
+            for place in range(len(contestants))]
 
 
 def copy_bandwidth():
     r"""Bytes read and written per second by a copy that no cache holds."""
     source = torch.ones(2**27)
     target = torch.empty_like(source)
-    best = min(measure({'copy': lambda: target.copy_(source)}, 1)['copy'] for _ in range(9))
+    best = min(measure([lambda: target.copy_(source)], 1)[0] for _ in range(9))
     return 2 * source.numel() * FLOAT / (best / 1e3)
 
 
 def cycle(step, loader):
     r"""A function that takes the next of eight batches each time."""
-    batches = itertools.cycle([batch for batch, _ in zip(loader, range(8))])
+    batches = itertools.cycle(list(itertools.islice(loader, 8)))
     return lambda: step(next(batches))
 
 
@@ -88,7 +84,7 @@ def peak_memory(name, dataset, data_dir):
     updater.optimizer.step()
     step(next(iter(loader)))
     updater.optimizer.zero_grad(set_to_none=True)
-    batches = [batch for batch, _ in zip(loader, range(3))]
+    batches = list(itertools.islice(loader, 3))
     return peak_of(lambda: [step(batch) for batch in batches])
 
 
@@ -98,15 +94,14 @@ class Report:
         self.repeats, self.bandwidth, self.rows = repeats, copy_bandwidth(), []
 
     def add(self, work, against, ours, theirs, repeats=None, moved=()):
-        ms = measure({'ours': ours, 'theirs': theirs}, repeats or self.repeats)
-        row = {'work': work, 'against': against, 'ours_ms': ms['ours'], 'theirs_ms': ms['theirs'],
-               'ratio': ms['theirs'] / ms['ours']}
+        ours, theirs = measure([ours, theirs], repeats or self.repeats)
+        row = {'work': work, 'against': against, 'ours_ms': ours, 'theirs_ms': theirs,
+               'ratio': theirs / ours}
         for name, bytes_ in zip(('least', 'gathered'), moved):
-            row[f'{name}_bytes'] = bytes_
-            row[f'{name}_of_copy'] = bytes_ / (ms['ours'] / 1e3) / self.bandwidth
+            row[f'{name}_bytes'] = int(bytes_)
+            row[f'{name}_of_copy'] = bytes_ / (ours / 1e3) / self.bandwidth
         self.rows.append(row)
-        print(f"{work} | {against} | {ms['ours']:.2f} | {ms['theirs']:.2f} | {row['ratio']:.2f}",
-              flush=True)
+        print(f"{work} | {against} | {ours:.2f} | {theirs:.2f} | {row['ratio']:.2f}", flush=True)
 
 
 def operations(report, data, traffic):
@@ -118,22 +113,16 @@ def operations(report, data, traffic):
                                      check_invariants=False)
     report.add(f'sum over neighbours, users, D={DIM}', "PyTorch's CSR product",
                lambda: spmm(graph, item_emb), lambda: matrix @ item_emb, 5 * report.repeats,
-               traffic.spmm())
+               traffic.spmm)
     tables = [torch.randn(n, DIM, requires_grad=True) for n in sizes]
     for num_neg in (64, 128):
         batch = next(iter(InteractionLoader(data, BATCH, num_neg)))
-
-        def fused(batch=batch):
-            pos, neg = sampled_scores(*tables, *batch[:3], 'cosine', 0.1)
-            torch.autograd.grad(infonce(pos, neg), tables)
-
-        def plain(batch=batch):
-            torch.autograd.grad(infonce(*plain_scores(tables, batch, 0.1)), tables)
-
         report.add(f'sampled InfoNCE forward and backward, B={BATCH}, N={num_neg}',
-                   'gather, normalise, multiply in torch', fused, plain,
-                   moved=traffic.scores(num_neg))
-
+                   'gather, normalise, multiply in torch',
+                   lambda b=batch: torch.autograd.grad(infonce(*sampled_scores(
+                       *tables, *b[:3], 'cosine', 0.1)), tables),
+                   lambda b=batch: torch.autograd.grad(infonce(*plain_scores(tables, b, 0.1)),
+                                                       tables), moved=traffic.scores(num_neg))
     if hasattr(F, 'linear_cross_entropy'):  # torch 2.13
         user, item = batch.user, batch.item
         criterion = FullInfoNCE(0.1, chunk_size=256)
@@ -158,6 +147,7 @@ def steps(report, data, traffic):
         for num_neg in (64, 128):
             many = InteractionLoader(data, BATCH, num_neg)
             adv = MinMaxStep(methods.advinfonce(backbone()))
+            adv.on_epoch_start(0, many)  # No pass of the adversary yet.
             nce, model = Step(methods.infonce(backbone())), cycle(adv, many)
             report.add(f'InfoNCE step, {full}, N={num_neg}', 'AdvInfoNCE model step',
                        cycle(nce, many), model, moved=traffic.step(num_neg, label))
@@ -178,19 +168,17 @@ def main():
     parser.add_argument('--json', type=Path)
     parser.add_argument('--dataset', choices=SIZES, default='gowalla')
     parser.add_argument('--repeats', type=int, default=9)
-    parser.add_argument('--threads', type=int)
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
     parser.add_argument('--data-dir', default='data')
-    parser.add_argument('--return-memory', action='store_true',
-                        help='leave the allocator as it is by default')
+    parser.add_argument('--return-memory', action='store_true', help='leave the allocator alone')
     args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     data = load(args.dataset, args.data_dir)
     if not args.return_memory:
         keep_freed_memory()
-    report, num_edges = Report(args.repeats), data['user', 'item'].edge_index.size(1)
-    traffic = Traffic(data['user'].num_nodes, data['item'].num_nodes, num_edges, DIM, LAYERS, BATCH)
+    report, edges = Report(args.repeats), data['user', 'item'].num_edges
+    traffic = Traffic(data['user'].num_nodes, data['item'].num_nodes, edges, DIM, LAYERS, BATCH)
     loader, pyg = InteractionLoader(data, BATCH, 1), PyGStep(data, LAYERS, DIM)
     bpr, moved = Step(methods.bpr(LightGCN(data, DIM, LAYERS))), traffic.step(1, 'LightGCN')
     name = f'LightGCN-BPR step, L={LAYERS}, D={DIM}, B={BATCH}'
@@ -203,21 +191,19 @@ def main():
                "the loop of PyG's example (precision, recall)",
                lambda: evaluate(bpr.recommender, data, metrics=['recall', 'ndcg', 'hr', 'precision',
                                                                 'map', 'mrr']),
-               lambda: pyg.evaluate(data), 3, traffic.ranking())
+               lambda: pyg.evaluate(data), 3, traffic.ranking)
     peak = {name: statistics.median(apart(peak_memory, name, args.dataset, args.data_dir)
                                     for _ in range(3)) for name in ('ours', 'theirs')}
-    result = {
-        'machine': {**facts(), 'torch_geometric': torch_geometric.__version__,
-                    'backends': backends(), 'copy_bytes_per_second': report.bandwidth,
+    peak = {'work': f'InfoNCE step, LightGCN, L={LAYERS}, B={BATCH}, N=128',
+            'against': 'plain torch', 'ours_bytes': peak['ours'], 'theirs_bytes': peak['theirs'],
+            'ratio': peak['ours'] / peak['theirs']}
+    print('peak memory:', peak)
+    write_report(args.json, {
+        'machine': {'torch_geometric': torch_geometric.__version__, 'backends': backends(),
+                    'copy_bytes_per_second': report.bandwidth,
                     'data': args.dataset if 'PYG_ADVCF_MIRROR' in os.environ
                     else f'random, of the size of {args.dataset}'},
-        'rows': report.rows,
-        'peak_memory': {'work': f'InfoNCE step, LightGCN, L={LAYERS}, B={BATCH}, N=128',
-                        'against': 'plain torch', 'ours_bytes': peak['ours'],
-                        'theirs_bytes': peak['theirs'], 'ratio': peak['ours'] / peak['theirs']}}
-    print(result['peak_memory'])
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + '\n')
+        'rows': report.rows, 'peak_memory': peak})
 
 
 if __name__ == '__main__':

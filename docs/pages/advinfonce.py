@@ -1,19 +1,8 @@
 r"""AdvInfoNCE against InfoNCE and its control, on Coat, Yahoo!R3 and synthetic data."""
 import numpy as np
 
-from pages.common import (
-    NAMES,
-    cell,
-    difference,
-    fill,
-    frame,
-    grouped,
-    load,
-    markdown,
-    named,
-    plot_curves,
-    published,
-)
+from benchmarks.tables import cell, difference, frame
+from pages.common import NAMES, fill, grouped, load, markdown, named, plot_curves, published
 
 METRICS = {'recall@20': 'R@20', 'ndcg@20': 'N@20'}
 COAT, SYNTHETIC = ['test_ood_official', 'test_ood'], ['test_iid', 'test_ood']
@@ -81,13 +70,10 @@ def window_table(records: list[dict]) -> str:
 
 def tuning_table(records: list[dict]) -> str:
     r"""What validation said of the settings that were tried on the synthetic data."""
-    def used(r: dict, key: str, use: bool) -> str:
-        return f"{r['settings'][key]:g}" if use else '-'
-
-    return markdown([{
-        'method': NAMES[r['method']], 'temperature': used(r, 'temperature', r['method'] != 'bpr'),
-        'lr': used(r, 'lr', True),
-        'adversary lr': used(r, 'adversary_lr', r['method'] == 'advinfonce'),
+    return markdown([{'method': NAMES[r['method']], **{
+        key.replace('_', ' '): '-' if r['method'] in others else f"{r['settings'][key]:g}"
+        for key, others in (('temperature', ['bpr']), ('lr', []),
+                            ('adversary_lr', ['bpr', 'infonce', 'uniform']))},
         'validation R@20': f"{r['valid']['recall@20']:.4f}"} for r in records])
 
 
@@ -102,15 +88,15 @@ def write() -> None:
             ('yahoo', 'yahoo_r3_lightgcn', ['test_ood']),
             ('synthetic', 'synthetic_lightgcn', SYNTHETIC),
             ('strong', 'synthetic_lightgcn_strong', SYNTHETIC)):
-        records = load(f'{file}.json')
+        records = load(f'{file}')
         parts[f'{name}_selected'] = selected_table(records, splits)
         parts[f'{name}_paired'] = paired_table(records, splits)
         plot_curves(records, {key: title for key, title in titles.items()
                               if all(key in r['curves'] for r in records)
                               and ('official' not in key or splits == COAT)}, f'{name}.png')
-    seconds, = (r['train_seconds_per_epoch'] for r in load('yahoo_r3_one_thread.json')
+    seconds, = (r['train_seconds_per_epoch'] for r in load('yahoo_r3_one_thread')
                 if r['method'] == 'advinfonce')
     fill('advinfonce.md', yahoo_seconds=f'{seconds:.2f}',
-         tuning=tuning_table(load('synthetic_tuning.json')),
-         coat_40=selected_table(load('coat_lightgcn_40_seeds.json'), COAT),
-         yahoo_window=window_table(load('yahoo_r3_lightgcn.json')), **parts)
+         tuning=tuning_table(load('synthetic_tuning')),
+         coat_40=selected_table(load('coat_lightgcn_40_seeds'), COAT),
+         yahoo_window=window_table(load('yahoo_r3_lightgcn')), **parts)

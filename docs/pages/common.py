@@ -1,6 +1,5 @@
 r"""What the generated pages share: records, tables in Markdown, templates, curves."""
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +7,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pyg_advcf.metrics import interval
+
 HERE = Path(__file__).parents[1]
-sys.path.insert(0, str(HERE.parent))
-
-from benchmarks.tables import cell, difference, frame  # noqa: E402, F401
-from pyg_advcf.metrics import interval  # noqa: E402
-
 RESULTS = HERE.parent / 'benchmarks' / 'results'
 TEMPLATES, PAGES = HERE / 'results_templates', HERE / 'results'
-# As their authors write them; the order is that of most tables.
-NAMES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'advinfonce': 'AdvInfoNCE', 'uniform': 'control',
-         'apr': 'APR', 'sharpcf': 'SharpCF', 'sam': 'SAM', 'lightgcn': 'LightGCN',
-         'simgcl': 'SimGCL', 'xsimgcl': 'XSimGCL', 'accf': 'ACCF', 'adaptau': 'Adap-tau',
-         'bc': 'BC loss', 'bce': 'BCE', 'bir': 'BIR', 'bsl': 'BSL', 'ccl': 'CCL', 'dccf': 'DCCF',
-         'dcl': 'DCL', 'directau': 'DirectAU', 'hinge': 'hinge loss', 'infol1o': 'InfoL1O',
-         'invcf': 'InvCF', 'lightgcl': 'LightGCL', 'ncl': 'NCL', 'sdro': 'sDRO', 'sgl': 'SGL',
-         'supcon': 'SupCon', 'ultragcn': 'UltraGCN', 'warp': 'WARP', 'xir': 'XIR'}
+NAMES = dict(pd.read_csv(TEMPLATES / 'names.csv', comment='#').to_numpy())
 
 
-def load(file: str) -> Any:
-    return json.loads((RESULTS / file).read_text())
+def load(name: str) -> Any:
+    return json.loads((RESULTS / f'{name}.json').read_text())
 
 
 def published(dataset: str, backbone: str, source: str = 'published') -> pd.DataFrame:
@@ -37,15 +26,26 @@ def published(dataset: str, backbone: str, source: str = 'published') -> pd.Data
                  & (table.source == source)][['recall@20', 'ndcg@20']]
 
 
-def grouped(records: list[dict], key: str = 'method') -> dict[str, list[dict]]:
-    r"""The records by the value of ``key``, in the order in which the values first occur."""
-    return {value: [r for r in records if r[key] == value]
-            for value in dict.fromkeys(r[key] for r in records)}
+def grouped(records: list[dict]) -> dict[str, list[dict]]:
+    r"""The records by method, in the order in which they first occur."""
+    return {method: [r for r in records if r['method'] == method]
+            for method in dict.fromkeys(r['method'] for r in records)}
 
 
 def named(groups: dict[str, Any]) -> dict[str, Any]:
     r"""The groups of methods, in the order of the names."""
     return {method: groups[method] for method in NAMES if method in groups}
+
+
+def setting(values: dict[str, Any]) -> str:
+    return ', '.join(f'{key} {value}' if isinstance(value, str) else f'{key} {value:g}'
+                     for key, value in values.items())
+
+
+def tried(method: str, values: dict[str, Any], chosen: bool) -> dict[str, str]:
+    r"""The first columns of a table of settings."""
+    mark = '**' if chosen else ''
+    return {'method': f'{mark}{NAMES[method]}{mark}', 'setting': setting(values)}
 
 
 def markdown(rows: list[dict]) -> str:
@@ -75,13 +75,12 @@ def plot_curves(records: list[dict], keys: dict[str, str], file: str) -> None:
     for method, runs in named(grouped(records)).items():
         length = min(len(r['curves']['epoch']) for r in runs)
         epoch = np.array(runs[0]['curves']['epoch'][:length]) + 1
-        best = np.median([r['best_epoch'] + 1 for r in runs])
         for ax, (key, title) in zip(axes, keys.items()):
             values = np.array([r['curves'][key][:length] for r in runs])
             mean, half = np.array([interval(column) for column in values.T]).T
             line, = ax.plot(epoch, mean, label=NAMES[method])
             ax.fill_between(epoch, mean - half, mean + half, alpha=0.2, color=line.get_color())
-            ax.axvline(best, color=line.get_color(), linestyle=':', linewidth=1)
-            ax.set_title(title, fontsize='medium')
-            ax.set_xlabel('epoch')
+            ax.axvline(np.median([r['best_epoch'] + 1 for r in runs]), color=line.get_color(),
+                       linestyle=':', linewidth=1)
+            ax.set(title=title, xlabel='epoch')
     save(fig, file)

@@ -1,4 +1,5 @@
 r"""Speed and memory."""
+import pandas as pd
 from matplotlib.figure import Figure
 
 from pages.common import fill, load, markdown, save
@@ -24,34 +25,27 @@ def machine(report: dict) -> str:
             + f', a large copy moves {copy:.0f} GiB/s. {backends}')
 
 
-def plot_growth(reports: dict[str, list[dict]]) -> None:
+def write() -> None:
+    growth = {label: pd.DataFrame(load(f'growth_cpu{suffix}')['rows']).set_index('edges')
+              for label, suffix in (('memory kept', ''), ('default allocator', '_returned'),
+                                    ('huge pages', '_huge'))}
     fig = Figure(figsize=(8.4, 3.4), layout='constrained')
-    axes = fig.subplots(1, 2)
-    for ax, key, title in zip(axes, ('step_ms', 'peak_gib'), ('ms per step', 'peak memory (GiB)')):
-        for label, rows in reports.items():
-            ax.plot([r['edges'] for r in rows], [r[key] for r in rows], marker='o', label=label)
-        ax.set_xscale('log', base=2)
-        ax.set_yscale('log', base=2)
-        ax.set_aspect('equal')
-        ax.set_xlabel('edges')
-        ax.set_ylabel(title)
+    for ax, key, title in zip(fig.subplots(1, 2), ('step_ms', 'peak_gib'),
+                              ('ms per step', 'peak memory (GiB)')):
+        for label, rows in growth.items():
+            ax.loglog(rows[key], base=2, marker='o', label=label)
+        ax.set(aspect='equal', xlabel='edges', ylabel=title)
         ax.grid(alpha=0.3)
     save(fig, 'growth.png')
-
-
-def write() -> None:
-    reports = {name: load(f'speed_cpu{suffix}.json') for name, suffix in (
+    table = growth['memory kept'].assign(**{label: rows['step_ms']
+                                            for label, rows in growth.items()})
+    reports = {name: load(f'speed_cpu{suffix}') for name, suffix in (
         ('kept', ''), ('default', '_returned'), ('yelp', '_yelp2018'))}
-    growth = {label: load(f'growth_cpu{suffix}.json')['rows'] for label, suffix in (
-        ('memory kept', ''), ('default allocator', '_returned'), ('huge pages', '_huge'))}
-    plot_growth(growth)
     fill('speed.md', machine=machine(reports['kept']),
          **{name: speed_table(report) for name, report in reports.items()},
          growth=markdown([{
-             'edges': f"{r['edges']:,}", 'users': f"{r['users']:,}", 'items': f"{r['items']:,}",
-             'step (ms)': f"{r['step_ms']:.0f}",
-             'ns per edge': f"{1e6 * r['step_ms'] / r['edges']:.0f}",
-             'peak memory (GiB)': f"{r['peak_gib']:.1f}",
-             'step, default allocator (ms)': f"{default['step_ms']:.0f}",
-             'step, huge pages (ms)': f"{huge['step_ms']:.0f}"}
-             for r, default, huge in zip(*growth.values(), strict=True)]))
+             'edges': f'{edges:,}', 'users': f'{r.users:,.0f}', 'items': f"{r['items']:,.0f}",
+             'step (ms)': f'{r.step_ms:.0f}', 'ns per edge': f'{1e6 * r.step_ms / edges:.0f}',
+             'peak memory (GiB)': f'{r.peak_gib:.1f}',
+             **{f'step, {label} (ms)': f'{r[label]:.0f}' for label in list(growth)[1:]}}
+             for edges, r in table.iterrows()]))

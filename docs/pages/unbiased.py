@@ -5,18 +5,8 @@ import pandas as pd
 import torch
 from scipy.stats import kendalltau
 
-from pages.common import (
-    NAMES,
-    RESULTS,
-    cell,
-    difference,
-    fill,
-    frame,
-    grouped,
-    load,
-    markdown,
-    published,
-)
+from benchmarks.tables import cell, difference, frame
+from pages.common import NAMES, RESULTS, fill, grouped, load, markdown, published, setting
 from pyg_advcf.metrics import paired_test
 
 # Seconds per epoch over LightGCN on Tencent, on a GPU, as a ratio to InfoNCE (its table 9).
@@ -37,24 +27,19 @@ def backbone_of(records: list[dict]) -> str:
     return next(r['backbone'] for r in records if r['method'] == 'infonce')
 
 
-def means(records: list[dict]) -> pd.DataFrame:
-    r"""Means over the seeds, by method."""
-    return frame(records).groupby('method', sort=False).mean()
-
-
 def table(records: list[dict]) -> str:
     r"""A row per method, by the unbiased Recall@20 of the clean protocol."""
-    runs, groups = frame(records), grouped(records)
-    theirs = published(records[0]['dataset'], backbone_of(records))
-    order = means(records)['test_ood recall@20'].sort_values(ascending=False, kind='stable').index
+    groups, theirs = grouped(records), published(records[0]['dataset'], backbone_of(records))
+    runs = dict(iter(frame(records).groupby('method', sort=False)))
+    order = sorted(runs, key=lambda method: -runs[method]['test_ood recall@20'].mean())
     return markdown([{
         'method': NAMES[method], 'backbone': f"`{groups[method][0]['backbone']}`",
-        'validation R@20': cell(own['valid recall@20']),
+        'validation R@20': cell((own := runs[method])['valid recall@20']),
         'best epoch (median)': f"{own['best epoch'].median():.0f}",
         **{f'{name} {short}': cell(own[f'{PROTOCOLS[name]} {m}'])
            for name in protocols(records) for m, short in METRICS.items()},
         'published R / N': ' / '.join(f'{v:.4f}' for v in theirs[theirs.index == method].stack())}
-        for method, own in ((method, runs[runs['method'] == method]) for method in order)])
+        for method in order])
 
 
 def ranking(records: list[dict], split: str) -> list[dict]:
@@ -91,15 +76,14 @@ def differences(records: list[dict], method: str) -> str:
 def chosen(search: list[dict]) -> str:
     best = {r['method']: r for r in search if r['chosen']}
     return markdown([{
-        'method': NAMES[method],
-        'chosen setting': ', '.join(f'{k} {v:g}' for k, v in best[method]['setting'].items()),
+        'method': NAMES[method], 'chosen setting': setting(best[method]['setting']),
         'validation R@20': f"{best[method]['valid']:.4f}",
         'worst, median of the search': f'{valid.min():.4f}, {valid.median():.4f}'}
         for method, valid in pd.DataFrame(search).groupby('method', sort=False)['valid']])
 
 
 def cost() -> str:
-    rows = pd.DataFrame(load('cost_yahoo_r3.json')['rows']).set_index('method')
+    rows = pd.DataFrame(load('cost_yahoo_r3')['rows']).set_index('method')
     mf = rows[rows['backbone'] == 'mf']
     return markdown([{
         'method': NAMES[method], 'LightGCN, s per epoch': f'{row.epoch_s:.2f}',
@@ -118,20 +102,19 @@ def backbones() -> str:
         'validation R@20': cell([r['valid']['recall@20'] for r in runs]),
         **{short: cell([r['test']['test_ood'][m] for r in runs]) for m, short in METRICS.items()}}
         for path in sorted(RESULTS.glob('yahoo_r3_*_published.json'))
-        for method, runs in grouped(load(path.name)).items()])
+        for method, runs in grouped(load(path.stem)).items()])
 
 
 def write() -> None:
-    seeds, ranks = load('yahoo_r3_lightgcn_seeds.json'), []
+    seeds, ranks = load('yahoo_r3_lightgcn_seeds'), []
     parts = {'cost': cost(), 'yahoo_r3_backbones': backbones(),
              'yahoo_r3_lightgcn_seeds': table(seeds),
              'yahoo_r3_lightgcn_differences': differences(seeds, 'advinfonce')}
     for name in ('coat_lightgcn_all', 'coat_mf_all', 'yahoo_r3_lightgcn_all',
                  'yahoo_r3_lightgcn_refined', 'yahoo_r3_mf_refined'):
-        records, search = load(f'{name}.json'), load(f'{name}_search.json')
+        records, search = load(name), load(f'{name}_search')
         parts[name], parts[f'{name}_chosen'] = table(records), chosen(search)
-        dataset, backbone = records[0]['dataset'], backbone_of(records)
-        tried = grouped(search)
+        dataset, backbone, tried = records[0]['dataset'], backbone_of(records), grouped(search)
         size = (f'{sum(m in tried for m in published(dataset, backbone).index)}, '
                 f'{max(map(len, tried.values()))}')
         ranks += [{'data': dataset, 'backbone': backbone, 'methods, settings of each': size,

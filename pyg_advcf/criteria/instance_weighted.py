@@ -67,10 +67,12 @@ class InstanceWeighted(nn.Module):
     r"""Any criterion, each positive weighted by a :class:`WeightNetwork`.
 
     .. math::
-        L = \frac{1}{B} \sum_b \frac{\delta_b}{\mathrm{sg}[\bar\delta]}\, \ell_b
+        L = \frac{1}{B} \sum_b \frac{\delta_b}{\bar\delta}\, \ell_b
 
-    around BPR the instance-weighted BPR of ACCF. The weights average 1; the mean is held fixed, so
-    the scale of the weights is no way to lower the loss.
+    around BPR the instance-weighted BPR of ACCF. The weights average 1. Their mean is
+    differentiated too, so that the scale of the weights does not change the loss; if it were held
+    fixed, shrinking all weights would lower the loss. Trained on this loss, the network favours
+    easy instances.
 
     Args:
         criterion: The criterion to weight; it is copied.
@@ -101,18 +103,10 @@ class InstanceWeighted(nn.Module):
         self.negatives = self.criterion.negatives
         self.network = WeightNetwork(dim)
 
-    def weight(self, z: Embeddings, batch: Batch, through_mean: bool = False) -> Tensor:
-        r"""The weights, averaging 1, with gradients only to the network, ``[B]``.
-
-        Args:
-            z: Embeddings that hold the rows of the batch.
-            batch: The ids.
-            through_mean: Whether the mean is differentiated too. This is right where the objective
-                itself is not weighted, as in the outer problem of bi-level training.
-        """
+    def weight(self, z: Embeddings, batch: Batch) -> Tensor:
+        r"""The weights, averaging 1, with gradients only to the network, ``[B]``."""
         log = self.network.log_weight(z, batch)
-        mean = torch.logsumexp(log, 0) - math.log(log.numel())
-        return (log - (mean if through_mean else mean.detach())).exp()
+        return (log - (torch.logsumexp(log, 0) - math.log(log.numel()))).exp()
 
     def forward(
         self,

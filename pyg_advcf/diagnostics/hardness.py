@@ -71,8 +71,9 @@ def hardness_report(
     """
     if not hasattr(method.criterion, 'log_hardness'):
         raise ValueError(f"{method.__class__.__name__} learns no hardness")
-    check_count('bins', bins)
     num_users, num_items = num_nodes(data)
+    if check_count('bins', bins) > num_items:
+        raise ValueError(f"'bins' is {bins}, but there are only {num_items} items; lower 'bins'")
     if false_negatives is not None and false_negatives.shape != (num_users, num_items):
         raise ValueError(f"'false_negatives' has shape {list(false_negatives.shape)}, but needs "
                          f"to be [{num_users}, {num_items}]")

@@ -30,7 +30,8 @@ class APR(Recommender):
             it without the clean loss.
         epsilon: Size of the shift; 0.5 is published, per row.
         norm: ``'row'`` (the authors' code), ``'global'`` (their formula) or ``'sign'``.
-        warmup_epochs: Epochs of plain BPR before; the published runs start from a trained BPR.
+        warmup_epochs: Epochs of plain BPR before; the published runs start from a trained BPR,
+            those in the paper of SharpCF after 200 epochs.
         restrict_to_batch: Whether to shift only the rows that the batch names.
         perturbation: Finds the shift in place of the fast gradient of the arguments above.
         l2: Weight of the L2 term, on the clean tables.
@@ -53,7 +54,7 @@ class APR(Recommender):
         alpha: float = 1.,
         epsilon: float = 0.5,
         norm: str = 'row',
-        warmup_epochs: int = 0,
+        warmup_epochs: int = 200,
         restrict_to_batch: bool = False,
         perturbation: Optional[Perturbation] = None,
         l2: float = 1e-4,
@@ -66,13 +67,10 @@ class APR(Recommender):
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
         self.perturbation = (FastGradient(epsilon, norm, restrict_to_batch=restrict_to_batch)
                              if perturbation is None else perturbation)
-        self.epoch = 0
-
-    def on_epoch_start(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def forward(self, batch: Batch) -> Tensor:
-        if self.alpha == 0 or self.epoch < self.warmup_epochs:
+        if self.alpha == 0 or (self.warmup_epochs > 0
+                               and self.current_epoch() < self.warmup_epochs):
             return super().forward(batch)
         found = perturbed(self.backbone, lambda z: self.ranking_loss(z, batch), self.perturbation,
                           batch)

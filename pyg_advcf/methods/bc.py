@@ -61,18 +61,17 @@ class BC(Recommender):
                              f"the backbone both have to learn")
         self.weight = weight
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
-        self.on_epoch_start(0)
 
     def on_epoch_start(self, epoch: int) -> None:
-        self.frozen = epoch >= self.warmup_epochs
-        if self.frozen:
+        super().on_epoch_start(epoch)
+        if epoch >= self.warmup_epochs:
             # Without a gradient, an optimizer leaves them alone. With one of zeros, Adam's momentum
             # would go on moving them.
             for p in self.criterion.branch.parameters():
                 p.grad = None
 
     def forward(self, batch: Batch) -> Tensor:
-        if not self.frozen:
+        if self.current_epoch() < self.warmup_epochs:
             return self.weight * self.criterion.branch_loss(batch)
         z = self.backbone.encode(batch)
         return (1 - self.weight) * self.ranking_loss(z, batch) + self.penalty(batch, z)

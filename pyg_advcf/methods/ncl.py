@@ -86,10 +86,9 @@ class NCL(ViewRecommender):
             temperature) for n in counts)
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
         self.seed = check_count('seed', seed, minimum=0)
-        self.epoch = 0
 
     def on_epoch_start(self, epoch: int) -> None:
-        self.epoch = epoch
+        super().on_epoch_start(epoch)
         if self.prototype_weight == 0. or epoch < self.warmup_epochs:
             return
         x = self.backbone.x
@@ -104,7 +103,7 @@ class NCL(ViewRecommender):
 
     def forward(self, batch: Batch) -> Tensor:
         loss = super().forward(batch)
-        if self.prototype_weight == 0. or self.epoch < self.warmup_epochs:
+        if self.prototype_weight == 0. or self.current_epoch() < self.warmup_epochs:
             return loss
         x = self.backbone.x
         return loss + self.prototype_weight * (self.user_prototypes(x.user, batch.user)

@@ -88,15 +88,33 @@ class Recommender(nn.Module):
         self.warmup_epochs = getattr(criterion, 'warmup_epochs', 0)
         self.single_pass = getattr(criterion, 'single_pass', False)
         check_positive('l2', l2, zero=True)
+        self.epoch: Optional[int] = None
         self.l2 = EmbeddingL2(l2, self.negatives == 'one' if l2_negatives is None else l2_negatives)
 
     def on_epoch_start(self, epoch: int) -> None:
-        r"""Called by :func:`~pyg_advcf.training.fit` before each 0-based epoch."""
+        r"""Starts the 0-based epoch; :func:`~pyg_advcf.training.fit` calls it before each."""
+        self.epoch = epoch
         if isinstance(self.criterion, Criterion):
             self.criterion.on_epoch_start(epoch, self)
 
+    def current_epoch(self) -> int:
+        r"""The 0-based epoch, for a method that changes with it; past the warm-up in evaluation.
+
+        Raises:
+            RuntimeError: If no epoch was started, so that the method would never begin.
+        """
+        if self.epoch is None and self.training:
+            raise RuntimeError(f"{self.__class__.__name__} with "
+                               f"{self.criterion.__class__.__name__} is trained on a schedule of "
+                               f"epochs, but no epoch was started: call 'on_epoch_start' of the "
+                               f"step, or of the recommender, before each epoch of a custom loop, "
+                               f"or train with 'fit'")
+        return self.warmup_epochs if self.epoch is None else self.epoch
+
     def forward(self, batch: Batch) -> Tensor:
         r"""The loss of a batch."""
+        if self.warmup_epochs > 0:
+            self.current_epoch()
         batch = self.with_own_negatives(batch)
         z = self.backbone.encode(batch)
         return self.ranking_loss(z, batch) + self.penalty(batch, z)

@@ -70,13 +70,14 @@ class SGL(ViewRecommender):
         self.seed = check_count('seed', seed, minimum=0)
         # As many graphs as propagations only where they differ: one graph propagates in one go.
         self.num_graphs = backbone.depth if self.view.per_layer else 1
-        self.epoch = -1
-        self.on_epoch_start(0)
+        self._draw(0)
 
     def on_epoch_start(self, epoch: int) -> None:
-        if epoch == self.epoch:
-            return
-        self.epoch = epoch
+        if epoch != (self.epoch or 0):
+            self._draw(epoch)
+        super().on_epoch_start(epoch)
+
+    def _draw(self, epoch: int) -> None:
         generator = torch.Generator().manual_seed(epoch_seed(self.seed, epoch))
         for k in range(2):
             graphs = self.view.graphs(self.backbone.graph, self.num_graphs, generator)
@@ -92,6 +93,7 @@ class SGL(ViewRecommender):
         return first, second
 
     def views(self, batch: Batch) -> Views:
+        self.current_epoch()
         encode = self.encoder(batch)
         first, second = self.view_graphs()
         return encode(), [(encode(graph=first), encode(graph=second))]

@@ -46,13 +46,10 @@ class SharpCF(Recommender):
                                                      warmup_epochs, dtype)
         self.warmup_epochs = warmup_epochs
         self.single_pass = True
-        self.epoch = 0
-
-    def on_epoch_start(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def forward(self, batch: Batch) -> Tensor:
         z = self.backbone.encode(batch)
         pos, neg = self.similarity(z, batch)
-        loss = self.criterion(pos, neg, batch) + self.trajectory(pos, batch.id, self.epoch)
+        loss = self.criterion(pos, neg, batch) + self.trajectory(
+            pos, batch.id, self.current_epoch())
         return loss + self.penalty(batch, z)

@@ -192,6 +192,10 @@ class BilevelStep(Step):
     def outer_gradient(self, found: Perturbed) -> list[Optional[Tensor]]:
         r"""The gradient by which the weights are updated; no ``.grad`` is touched.
 
+        The hypergradient is multiplied by :math:`B / \eta`, which leaves :math:`-\langle
+        \nabla_\Theta \ell_k, \nabla F(\Theta') \rangle` for each weight: how far Adam updates the
+        weights depends neither on the batch size nor on the look-ahead.
+
         Args:
             found: ``recommender.perturb(batch, outer_batch)``.
         """
@@ -201,6 +205,10 @@ class BilevelStep(Step):
                                          self.prefer)
             return list(torch.autograd.grad(objective, parameters, allow_unused=True))
         _, slope = self.hypergradient(found)
+        if self.lookahead_lr > 0:
+            # It holds the factor lr / B, about 1e-6, which together with small gradients puts every
+            # entry below Adam's epsilon of 1e-8, so that the weights would hardly move.
+            slope = slope * (slope.numel() / self.lookahead_lr)
         return list(torch.autograd.grad(self.recommender.weights(found), parameters, slope,
                                         allow_unused=True))
 

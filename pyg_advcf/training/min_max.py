@@ -91,6 +91,10 @@ class MinMaxStep(Step):
         self.spent = self.max_kl is not None and log['kl_uniform_p'] > self.max_kl
         return log
 
+    def __call__(self, batch: Batch) -> Tensor:
+        self.recommender.current_epoch()  # Without epochs, the adversary would never take a pass.
+        return super().__call__(batch)
+
     def adversary_pass(self, loader: InteractionLoader, progress: bool = False) -> dict[str, float]:
         r"""One pass of the adversary over ``loader``; returns the means of what it logs."""
         with torch.no_grad():

@@ -149,12 +149,7 @@ class SAMStep(Step):
         own = check_count('warmup_epochs', warmup_epochs, minimum=0)
         self.sam_from = own
         self.warmup_epochs = max(own, recommender.warmup_epochs)
-        self.epoch = 0
         self.sam = SAM(self.updater.optimizer, rho, adaptive)
-
-    def on_epoch_start(self, epoch: int, *args: Any, **kwargs: Any) -> dict[str, float]:
-        self.epoch = epoch
-        return super().on_epoch_start(epoch, *args, **kwargs)
 
     def __call__(self, batch: Batch) -> Tensor:
         def closure() -> Tensor:
@@ -162,7 +157,7 @@ class SAMStep(Step):
             self.updater.backward(loss)
             return loss.detach()
 
-        if self.epoch < self.sam_from:
+        if self.sam_from > 0 and self.recommender.current_epoch() < self.sam_from:
             loss = closure()
             self.updater.optimizer.step()
             return loss

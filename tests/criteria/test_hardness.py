@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from partial import rows_of
@@ -24,6 +26,35 @@ def test_embed():
     assert torch.allclose(model(SHARED)[0], expected[0], atol=1e-6)
 
 
+def test_tables_begin_xavier_normal():
+    model = EmbedHardness(300, 500, 40)
+    for _ in range(2):
+        for table, rows in ((model.user.weight, 300), (model.item.weight, 500)):
+            assert table.shape == (rows, 40)
+            assert float(table.detach().std()) == pytest.approx(math.sqrt(2 / (rows + 40)), rel=0.05)
+            assert abs(float(table.detach().mean())) < 0.002
+        before = [p.detach().clone() for p in model.parameters()]
+        model.reset_parameters()
+        assert not any(torch.equal(p, old) for p, old in zip(model.parameters(), before))
+
+
+def test_mlp_has_one_layer_of_width_four_a_side():
+    model = MLPHardness(8)
+    assert [tuple(p.shape) for p in model.parameters()] == [(4, 8), (4, ), (4, 8), (4, )]
+    assert model.user.bias is not None and MLPHardness(8, hidden=6).item.weight.shape == (6, 8)
+    before = [p.detach().clone() for p in model.parameters()]
+    model.reset_parameters()
+    assert not any(torch.equal(p, old) for p, old in zip(model.parameters(), before))
+
+
+def test_random_probabilities_are_uniform_draws_over_their_sum():
+    torch.manual_seed(5)
+    r = torch.rand(2, 3)
+    torch.manual_seed(5)
+    p = torch.softmax(RandomHardness()(BATCH), dim=1)
+    assert torch.allclose(p, r / r.sum(1, keepdim=True), atol=1e-6)
+
+
 def test_mlp_detaches_its_features():
     model = MLPHardness(8)
     x = Embeddings(torch.randn(3, 8, requires_grad=True), torch.randn(5, 8, requires_grad=True))
@@ -33,7 +64,8 @@ def test_mlp_detaches_its_features():
     assert torch.allclose(g, expected, atol=1e-6)
     assert torch.allclose(model(SHARED, x)[0], expected[0], atol=1e-6)
     g.sum().backward()
-    assert x.user.grad is None and model.user.weight.grad is not None
+    assert x.user.grad is None and x.item.grad is None
+    assert model.user.weight.grad is not None and model.item.weight.grad is not None
     with pytest.raises(ValueError, match=r'x=backbone\.x'):
         model(BATCH)
 

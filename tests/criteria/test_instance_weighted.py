@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from partial import rows_of, scattered
 
 from pyg_advcf import Batch, Dot, Embeddings
-from pyg_advcf.criteria import BPR, InfoNCE, InstanceWeighted
+from pyg_advcf.criteria import BPR, AdvInfoNCE, InfoNCE, InstanceWeighted, anchored_weights
 from pyg_advcf.criteria.instance_weighted import WeightNetwork
 from pyg_advcf.ops import sampled_scores
 
@@ -68,19 +68,47 @@ def test_gradcheck_of_the_weights_and_scale():
     pos, neg = (t.detach() for t in sampled_scores(z.user, z.item, *batch[:3]))
     hidden = criterion.network.hidden.weight
     grad, = torch.autograd.grad(criterion(pos, neg, batch, z), hidden)
-    mean = criterion.network(z, batch).mean().detach()  # Held fixed.
     step = 1e-6
     for index in ((0, 0), (1, 7), (3, 19)):
         values = []
         for sign in (1, -1):
             with torch.no_grad():
                 hidden[index] += sign * step
-                values.append((criterion.network(z, batch) / mean
-                               * F.softplus(neg[:, 0] - pos)).mean())
+                delta = criterion.network(z, batch)  # The mean moves with the weights.
+                values.append((delta * F.softplus(neg[:, 0] - pos)).sum() / delta.sum())
                 hidden[index] -= sign * step
         assert float(grad[index]) == pytest.approx(float(values[0] - values[1]) / (2 * step),
                                                    abs=1e-8)
     assert float(criterion.weight(z, batch).mean().detach()) == pytest.approx(1.)
+
+
+def test_the_scale_of_the_weights_does_not_change_the_loss():
+    z, batch = problem()
+    criterion = InstanceWeighted(BPR(), 4).double()
+    pos, neg = sampled_scores(z.user, z.item, *batch[:3])
+    log_weight, shift = criterion.network.log_weight, torch.zeros((), dtype=torch.float64)
+    shift.requires_grad_()
+    loss = criterion(pos, neg, batch, z)
+    criterion.network.log_weight = lambda *args: log_weight(*args) + shift
+    scaled = criterion(pos, neg, batch, z)
+    slope, = torch.autograd.grad(scaled, shift)
+    assert abs(float(slope)) < 1e-12
+    with torch.no_grad():
+        shift.fill_(-3.)
+    assert torch.allclose(criterion(pos, neg, batch, z), loss, atol=1e-12)
+
+
+def test_loss_is_the_weighted_sum_over_the_sum_of_the_weights():
+    z, batch = problem()
+    criterion = InstanceWeighted(BPR(), 4).double()
+    pos, neg = sampled_scores(z.user, z.item, *batch[:3])
+    delta = criterion.network(z, batch)
+    expected = (delta * F.softplus(neg[:, 0] - pos)).sum() / delta.sum()
+    found = criterion(pos, neg, batch, z)
+    inputs = [*z, *criterion.parameters()]
+    for a, b in zip((found, *torch.autograd.grad(found, inputs, retain_graph=True)),
+                    (expected, *torch.autograd.grad(expected, inputs))):
+        assert torch.allclose(a, b, atol=1e-12)
 
 
 def test_given_weights_reductions_and_state_dict():
@@ -94,6 +122,38 @@ def test_given_weights_reductions_and_state_dict():
     other = InstanceWeighted(BPR(), 4)
     other.load_state_dict(criterion.state_dict())
     assert torch.equal(other.network.out.weight, criterion.network.out.weight)
+
+
+def test_the_criterion_gets_the_batch():
+    z, batch = problem(num_neg=3)
+    inner = AdvInfoNCE(6, 9, dim=4).double()
+    criterion = InstanceWeighted(inner, 4).double()
+    pos, neg = sampled_scores(z.user, z.item, *batch[:3])
+    with torch.no_grad():
+        criterion.network.hidden.weight.zero_()
+    assert torch.allclose(criterion(pos, neg, batch, z), inner(pos, neg, batch), atol=1e-12)
+
+
+def test_reset_draws_all_weights_again():
+    network = WeightNetwork(4)
+    before = [p.detach().clone() for p in network.parameters()]
+    network.reset_parameters()
+    assert not any(torch.equal(p, old) for p, old in zip(network.parameters(), before))
+
+
+@pytest.mark.parametrize('prefer, sign', [('easy', 1.), ('hard', -1.)])
+def test_anchored_weights_equal_a_loop(prefer, sign):
+    weights = (torch.rand(5, dtype=torch.float64) + 0.1).requires_grad_()
+    losses = torch.rand(5, dtype=torch.float64, requires_grad=True)
+    total, expected = sum(weights), 0.
+    for w, loss in zip(weights, losses.tolist()):
+        p = w / total
+        expected = expected + sign * p * loss + 0.7 * p * (5 * p).log()
+    found = anchored_weights(weights, losses, 0.7, prefer)
+    assert torch.allclose(found, expected, atol=1e-12)
+    grad, = torch.autograd.grad(expected, weights)
+    found.backward()
+    assert torch.allclose(weights.grad, grad, atol=1e-12) and losses.grad is None
 
 
 def test_shared_negatives():
@@ -136,9 +196,7 @@ def test_bad_arguments():
         WeightNetwork(0)
 
 
-@pytest.mark.parametrize('through_mean', [False, True])
-def test_weights_that_underflow_are_finite_still(through_mean):
-    # Trained to lower the weighted loss, a network drives all weights towards 0.
+def test_weights_that_underflow_are_finite_still():
     z, batch = problem()
     criterion = InstanceWeighted(BPR(), 4)
     z = Embeddings(z.user.float(), z.item.float())
@@ -146,7 +204,7 @@ def test_weights_that_underflow_are_finite_still(through_mean):
         criterion.network.hidden.weight.fill_(1.)
         criterion.network.out.weight.fill_(-1e3)
     assert (criterion.network(z, batch) == 0).any()
-    weight = criterion.weight(z, batch, through_mean)
+    weight = criterion.weight(z, batch)
     grads = torch.autograd.grad(weight.square().sum(), criterion.network.parameters())
     assert weight.isfinite().all() and float(weight.detach().mean()) == pytest.approx(1., abs=1e-5)
     assert all(g.isfinite().all() for g in grads)

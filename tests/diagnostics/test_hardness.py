@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pyg_advcf import LightGCN, degrees, methods
+from pyg_advcf import InteractionLoader, LightGCN, degrees, methods
 from pyg_advcf.diagnostics import hardness_report, plot_hardness
 
 
@@ -22,6 +22,33 @@ def test_bins_follow_popularity(toy):
     assert (report.popularity.diff() > 0).all() and (report.hardness.diff() > 0).all()
     assert report.popularity[-1] <= degrees(toy)[1].max()
     assert report.kl_uniform_p > 0 and report.kl_p_uniform > 0
+
+
+def test_divergences_have_their_direction(toy):
+    method = methods.advinfonce(LightGCN(toy, dim=1))
+    with torch.no_grad():  # The same for every user, and far from uniform.
+        method.criterion.hardness.user.weight.fill_(1.)
+        method.criterion.hardness.item.weight.copy_(torch.linspace(-2, 2, 40).view(-1, 1))
+    raw = torch.linspace(-2, 2, 40).double()
+    from_uniform, to_uniform, rows = 0., 0., 0
+    for batch in InteractionLoader(toy, 64, 8, seed=3):
+        for negatives in batch.neg_item:
+            p = torch.softmax(raw[negatives], 0).tolist()
+            from_uniform += sum(math.log(1 / 8 / q) / 8 for q in p)
+            to_uniform += sum(q * math.log(q / (1 / 8)) for q in p)
+            rows += 1
+    report = hardness_report(method, toy, num_neg=8, batch_size=64, seed=3)
+    assert report.kl_uniform_p == pytest.approx(from_uniform / rows, abs=1e-6)
+    assert report.kl_p_uniform == pytest.approx(to_uniform / rows, abs=1e-6)
+    assert abs(report.kl_uniform_p - report.kl_p_uniform) > 0.05
+
+
+def test_bins_are_at_most_as_many_as_the_items(toy):
+    method = methods.advinfonce(LightGCN(toy, dim=8))
+    report = hardness_report(method, toy, num_neg=64, bins=40)
+    assert not report.hardness.isnan().any() and report.count.min() > 0
+    with pytest.raises(ValueError, match="'bins' is 41, but there are only 40 items"):
+        hardness_report(method, toy, bins=41)
 
 
 def test_known_false_negatives_held_loose(toy):

@@ -3,8 +3,17 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
-from method_tools import BACKBONES, Curved, assert_equal, loss_and_grads
+from method_tools import (
+    BACKBONES,
+    Curved,
+    assert_equal,
+    dense,
+    dense_layers,
+    loss_and_grads,
+    plain_losses,
+    shifts,
+    view_contrast,
+)
 
 from pyg_advcf import (
     Batch,
@@ -15,9 +24,8 @@ from pyg_advcf import (
     interaction_data,
     methods,
 )
-from pyg_advcf.criteria import ViewInfoNCE
 from pyg_advcf.training import hypergradient
-from pyg_advcf.transforms import FastGradient, ProjectedGradient, RandomNoise, RandomSplit
+from pyg_advcf.transforms import ProjectedGradient, RandomNoise, RandomSplit
 
 
 class Scaled(Curved):
@@ -63,10 +71,16 @@ def batches(data, request):
             for split in (None, 'outer')]
 
 
-def plain_losses(z, batch):
-    pos = (z.user[batch.user] * z.item[batch.item]).sum(1)
-    neg = (z.user[batch.user] * z.item[batch.neg_item[:, 0]]).sum(1)
-    return F.softplus(neg - pos)
+def deltas(network, z, batch):
+    r"""The weights before normalisation, by their formula; no gradient reaches the embeddings."""
+    user, item = (t.detach() for t in z)
+    found = []
+    for b in range(batch.user.numel()):
+        u, i = user[batch.user[b]], item[batch.item[b]]
+        j = item[batch.neg_item[b, 0]]
+        hidden = (network.hidden.weight @ torch.cat([u, i, j, u * i, u * j])).clamp(min=0.)
+        found.append((1. + (network.out.weight[0] @ hidden).exp()).log())
+    return torch.stack(found)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -91,25 +105,20 @@ def test_without_its_parts_it_is_bpr(data, batches, backbone):
 @pytest.mark.parametrize('norm', ['row', 'global'])
 @pytest.mark.parametrize('scope', ['batch', 'all'])
 def test_equals_the_formula(data, batches, backbone, norm, scope):
-    # No shortcut: whole tables, the perturbation through the public transform.
+    # No part of the library: a dense matrix, plain autograd and loops.
     batch, _ = batches
     method = build(backbone, data, adversarial_weight=0.3, contrast_weight=0.7, epsilon=0.4,
                    norm=norm, weighting='joint', scope=scope, l2=0.01)
-    network = method.criterion.network
-    z = method.backbone()
-    delta = network(z, batch)
-    weight = delta / delta.detach().mean()
-
-    def weighted(x):
-        return (weight.detach() * plain_losses(method.backbone(x=x), batch)).mean()
-
-    shift = FastGradient(0.4, norm).delta(method.backbone.x, weighted)
-    moved = method.backbone(x=Embeddings(*(t + d for t, d in zip(method.backbone.x, shift))))
+    x, scale = list(method.backbone.x), getattr(method.backbone, 'scale', None)
+    z = dense(backbone, data, x, scale)
+    delta = deltas(method.criterion.network, z, batch)
+    objective = (delta.detach() * plain_losses(z, batch)).mean()  # The scale does not matter.
+    shift = shifts(torch.autograd.grad(objective, x, retain_graph=True), 0.4, norm)
+    moved = dense(backbone, data, [t + d for t, d in zip(x, shift)], scale)
     losses = plain_losses(z, batch) + 0.3 * plain_losses(moved, batch)
-    x = method.backbone.x
-    rows = [x.user[batch.user], x.item[batch.item], x.item[batch.neg_item[:, 0]]]
-    expected = ((weight * losses).mean()
-                + 0.7 * ViewInfoNCE(0.5, scope)(z, moved, batch)
+    rows = [x[0][batch.user], x[1][batch.item], x[1][batch.neg_item[:, 0]]]
+    expected = ((delta * losses).sum() / delta.sum()
+                + 0.7 * view_contrast(z, moved, batch, 0.5, scope)
                 + 0.01 * sum(r.square().sum() for r in rows) / (2 * batch.user.numel()))
     parameters = list(method.parameters())
     loss = method(batch)
@@ -117,15 +126,35 @@ def test_equals_the_formula(data, batches, backbone, norm, scope):
                  (expected, *torch.autograd.grad(expected, parameters)), 1e-10)
 
 
-def test_layers_are_contrasted(data, batches):
+@pytest.mark.parametrize('layer', [0, 1, 2, 'each'])
+def test_layers_are_contrasted(data, batches, layer):
     batch, _ = batches
-    method = build('lightgcn', data, adversarial_weight=0., contrast_weight=1., layer=1)
-    delta = method.perturb(batch).perturbation
-    z, moved = (method.backbone(x=x, return_layers=True).layers[1] for x in (
-        method.backbone.x, Embeddings(*(t + d for t, d in zip(method.backbone.x, delta)))))
-    expected = ViewInfoNCE(0.5)(z, moved, batch)
-    ranking = plain_losses(method.backbone(), batch).mean()
-    assert torch.allclose(method(batch), ranking + expected, atol=1e-12)
+    method = build('lightgcn', data, adversarial_weight=0., contrast_weight=1., layer=layer)
+    x = list(method.backbone.x)
+    ranking = plain_losses(dense('lightgcn', data, x), batch).mean()
+    shift = shifts(torch.autograd.grad(ranking, x, retain_graph=True), 0.5, 'row')
+    clean, moved = (dense_layers(data, t) for t in (x, [t + d for t, d in zip(x, shift)]))
+    contrasts = [view_contrast(clean[k], moved[k], batch, 0.5)
+                 for k in ((1, 2) if layer == 'each' else (layer, ))]
+    expected = ranking + sum(contrasts) / len(contrasts)
+    loss = method(batch)
+    assert_equal((loss, *torch.autograd.grad(loss, x)),
+                 (expected, *torch.autograd.grad(expected, x)), 1e-10)
+
+
+def test_joint_weights_are_not_all_shrunk(data):
+    # With a mean that is held fixed, shrinking all weights would always lower the loss.
+    method = build('lightgcn', data, weighting='joint', adversarial_weight=0., contrast_weight=0.)
+    batch = next(iter(InteractionLoader(data, 64)))
+    network, step = method.criterion.network, Step(method, lr=0.05)
+    with torch.no_grad():
+        before = network(method.backbone(), batch)
+        for _ in range(50):
+            with torch.enable_grad():
+                step(batch)
+        after = network(method.backbone(), batch)
+    assert float(after.mean()) > 0.5 * float(before.mean())
+    assert float(after.std()) > float(before.std())
 
 
 @pytest.mark.parametrize('perturbation', [RandomNoise(0.3), ProjectedGradient(0.3, steps=2)])
@@ -147,7 +176,8 @@ def test_hypergradient_equals_finite_differences(data, batches, backbone, advers
     lr, network = 3., method.criterion.network
     step = BilevelStep(method, InteractionLoader(data, split='outer'), lookahead_lr=lr)
     found = method.perturb(batch, outer)
-    grads = step.outer_gradient(found)
+    # The step scales the gradient for the sake of Adam.
+    grads = [g * lr / batch.user.numel() for g in step.outer_gradient(found)]
 
     inner = [p for p in method.parameters() if id(p) not in {id(q) for q in network.parameters()}]
     features = Embeddings(*(t.detach() for t in method.backbone()))
@@ -311,12 +341,21 @@ def test_no_problem_touches_the_gradients_of_the_other(data, batches, mode, back
         assert (p.grad is None) == (id(p) in network) and not torch.equal(p, old)
 
 
-def test_defaults_have_no_weights_to_learn(data):
+def test_defaults_are_the_method_as_published(data):
     method = methods.ACCF(BACKBONES['lightgcn'](data))
-    assert method.weighting == 'none' and method.outer_parameters() == []
+    assert method.weighting == 'bilevel' and len(method.outer_parameters()) == 2
+    assert (method.adversarial_weight, method.contrast_weight, method.layer) == (0.1, 0.05, None)
+    assert (method.contrast.temperature, method.contrast.scope) == (0.5, 'batch')
+    assert (method.perturbation.epsilon, method.perturbation.norm) == (0.5, 'row')
+    assert method.l2.weight == 1e-4
+    assert method.negatives == 'one' and method.l2.negatives
+
+
+def test_without_weighting_there_are_no_weights_to_learn(data):
+    method = methods.ACCF(BACKBONES['lightgcn'](data), weighting='none')
+    assert method.outer_parameters() == []
     batch = next(iter(InteractionLoader(data, 8)))
     assert method.weights(method.perturb(batch)).eq(1).all()
-    assert method.negatives == 'one' and method.l2.negatives
 
 
 def test_bad_arguments(data):

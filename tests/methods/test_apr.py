@@ -2,15 +2,23 @@ import math
 
 import pytest
 import torch
-from method_tools import BACKBONES, assert_equal, loss_and_grads
+from method_tools import (
+    BACKBONES,
+    assert_equal,
+    dense,
+    loss_and_grads,
+    plain_losses,
+    shifts,
+)
 
 from pyg_advcf import MF, Embeddings, InteractionLoader, Step, fit, methods
 from pyg_advcf.training import SAMStep
-from pyg_advcf.transforms import FastGradient, ProjectedGradient, RandomNoise
+from pyg_advcf.transforms import ProjectedGradient, RandomNoise
 
 
 def build(backbone, data, **kwargs):
     torch.manual_seed(3)
+    kwargs = {'warmup_epochs': 0, **kwargs}
     return methods.APR(BACKBONES[backbone](data), **kwargs).double()
 
 
@@ -26,26 +34,48 @@ def test_without_weight_or_size_it_is_bpr(toy, batch, backbone):
     assert_equal(loss_and_grads(build(backbone, toy, alpha=0., l2=0.), batch), bpr)
     assert_equal(loss_and_grads(build(backbone, toy, alpha=2., epsilon=0., l2=0.), batch),
                  [3 * t for t in bpr])
-    assert_equal(loss_and_grads(build(backbone, toy, warmup_epochs=1, l2=0.), batch), bpr)
+    warm = build(backbone, toy, warmup_epochs=1, l2=0.)
+    warm.on_epoch_start(0)
+    assert_equal(loss_and_grads(warm, batch), bpr)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
 @pytest.mark.parametrize('norm', ['row', 'global', 'sign'])
 def test_adversarial_term_is_the_loss_at_the_shifted_tables(toy, batch, backbone, norm):
+    # No part of the library: a dense matrix and plain autograd.
     method = build(backbone, toy, alpha=math.inf, epsilon=0.2, norm=norm, l2=0.)
-    adversarial = loss_and_grads(method, batch)
+    x = list(method.backbone.x)
+    clean = plain_losses(dense(backbone, toy, x), batch).mean()
+    grads = torch.autograd.grad(clean, x, retain_graph=True)
+    moved = dense(backbone, toy, [t + d for t, d in zip(x, shifts(grads, 0.2, norm))])
+    shifted = plain_losses(moved, batch).mean()
+    penalty = 0.3 * sum(t.square().sum() for t in (
+        x[0][batch.user], x[1][batch.item], x[1][batch.neg_item])) / (2 * batch.user.numel())
+    for kwargs, expected in (({'alpha': math.inf, 'l2': 0.}, shifted),
+                             ({'alpha': 0.5, 'l2': 0.}, clean + 0.5 * shifted),
+                             ({'l2': 0.3}, clean + shifted + penalty),
+                             ({'alpha': math.inf, 'l2': 0.3}, shifted + penalty)):
+        method = build(backbone, toy, epsilon=0.2, norm=norm, **kwargs)
+        found = loss_and_grads(method, batch)
+        assert_equal(found, (expected, *torch.autograd.grad(expected, x, retain_graph=True)))
 
-    def ranking_loss(x):
-        return method.criterion(*method.similarity(method.backbone(x=x), batch))
 
-    delta = FastGradient(0.2, norm).delta(method.backbone.x, ranking_loss)
-    point = [(t.detach() + d).requires_grad_() for t, d in zip(method.backbone.x, delta)]
-    loss = ranking_loss(Embeddings(*point))
-    assert_equal(adversarial, (loss, *torch.autograd.grad(loss, point)))
-    both = loss_and_grads(build(backbone, toy, alpha=0.5, epsilon=0.2, norm=norm, l2=0.), batch)
+def test_defaults_are_those_of_the_authors(toy, batch):
+    # One is the weight, 0.5 the size per row, and training begins with plain BPR.
     torch.manual_seed(3)
-    bpr = loss_and_grads(methods.bpr(BACKBONES[backbone](toy), l2=0.).double(), batch)
-    assert_equal(both, [b + 0.5 * a for a, b in zip(adversarial, bpr)])
+    method = methods.APR(MF(toy, dim=4)).double()
+    assert method.warmup_epochs == 200
+    assert method.l2.weight == 1e-4 and not method.perturbation.restrict_to_batch
+    results = []
+    for epoch in (199, 200):
+        method.on_epoch_start(epoch)
+        results.append(method(batch))
+    torch.manual_seed(3)
+    assert torch.equal(results[0], methods.bpr(MF(toy, dim=4)).double()(batch))
+    expected = build('mf', toy, alpha=1., epsilon=0.5, norm='row', l2=1e-4)(batch)
+    assert torch.equal(results[1], expected) and expected > 2 * results[0]
+    with pytest.raises(ValueError, match="'epochs' is 100, but the warm-up of .* takes 200 epochs"):
+        fit(method, InteractionLoader(toy, 64), epochs=100, progress=False)
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -73,7 +103,7 @@ def test_the_step_is_that_of_sam(toy, backbone):
         model = BACKBONES[backbone](toy)
         if kind == 'apr':
             method = methods.APR(model, alpha=math.inf, epsilon=0.1, norm='global',
-                                 l2=0.).double()
+                                 warmup_epochs=0, l2=0.).double()
             step = Step(method, lr=0.05)
         else:
             step = SAMStep(methods.bpr(model, l2=0.).double(), lr=0.05, rho=0.1)

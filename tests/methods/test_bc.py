@@ -66,6 +66,7 @@ def test_the_branch_predicts_popularity(toy):
 def test_weights_of_both_losses(toy):
     method = methods.BC(MF(toy, dim=8), weight=0.2, warmup_epochs=1, l2=0.)
     batch = next(iter(InteractionLoader(toy, 64, 4)))
+    method.on_epoch_start(0)
     assert torch.allclose(method(batch), 0.2 * method.criterion.branch_loss(batch))
     method.on_epoch_start(1)
     pos, neg = method.similarity(method.backbone(), batch)

@@ -97,6 +97,7 @@ def test_equals_the_parts_put_together_by_hand(toy, name):
     for build in (lambda b: METHODS[name](b, **kwargs), by_hand):
         torch.manual_seed(1)  # A criterion may have parameters of its own.
         built.append(build(backbone))
+        built[-1].on_epoch_start(0)
     found, expected = built
     assert type(found) is type(expected) and repr(found) == repr(expected)
     assert found.backbone is backbone

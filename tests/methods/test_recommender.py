@@ -15,17 +15,20 @@ from pyg_advcf import (
     Dot,
     InteractionLoader,
     LightGCN,
+    MinMaxStep,
     Recommender,
+    Step,
     criteria,
     evaluate,
     fit,
     interaction_data,
     known_pairs,
+    methods,
 )
 from pyg_advcf.methods import UnsupportedBackbone
 from pyg_advcf.nn import VGAE
 from pyg_advcf.registry import BACKBONES, METHODS
-from pyg_advcf.training import load_safely, save_atomically, step_for
+from pyg_advcf.training import SAMStep, load_safely, save_atomically, step_for
 from pyg_advcf.transforms import RandomSplit
 
 # Tracing takes seconds: all methods over the two plain backbones, and all backbones under BPR and
@@ -36,8 +39,8 @@ OWN = {
     'adaptau': {'warmup_epochs': 2},
     'bsl': {'pos_temperature': 1.},  # A low one is content with one good positive of a user.
     # Penalised from an epoch on that training reaches; a shift that 0.5 would make too large.
-    'apr': {'epsilon': 0.1},
-    'accf': {'weighting': 'bilevel', 'contrast_weight': 0.01},
+    'apr': {'epsilon': 0.1, 'warmup_epochs': 5},
+    'accf': {'temperature': 0.2, 'epsilon': 0.1, 'contrast_weight': 0.01},
     'sharpcf': {'warmup_epochs': 5, 'weight': 0.01},
     'ncl': {'num_clusters': 5, 'warmup_epochs': 5},
     'dccf': {'l2': 1e-4},
@@ -239,9 +242,47 @@ def test_a_module_of_ones_own_says_what_it_needs(toy, batch):
     assert (recommender.negatives, recommender.warmup_epochs, recommender.single_pass) == (
         'one', 3, True)
     assert recommender.l2.negatives
+    recommender.on_epoch_start(0)
     pos, neg = Cosine(0.5)(recommender.backbone(), batch)
     expected = (1 - pos).square().mean() + neg.square().mean()
     assert torch.allclose(recommender(batch), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize('build', [
+    lambda b: Step(METHODS['sharpcf'](b)), lambda b: Step(METHODS['apr'](b)),
+    lambda b: Step(METHODS['bc'](b)), lambda b: Step(METHODS['adaptau'](b)),
+    lambda b: Step(METHODS['sgl'](b)), lambda b: Step(METHODS['ncl'](b)),
+    lambda b: MinMaxStep(METHODS['advinfonce'](b)), lambda b: MinMaxStep(METHODS['advinfonce'](
+        b, hardness='mlp'), interval=1),
+    lambda b: SAMStep(METHODS['bpr'](b), warmup_epochs=1),
+], ids=['sharpcf', 'apr', 'bc', 'adaptau', 'sgl', 'ncl', 'advinfonce', 'mlp', 'sam'])
+def test_a_loop_without_epochs_is_an_error_that_says_what_to_call(toy, batch, build):
+    step = build(LightGCN(toy, dim=4))
+    before = copy.deepcopy(step.recommender.state_dict())
+    with pytest.raises(RuntimeError, match="no epoch was started: call 'on_epoch_start'"):
+        step(batch)
+    for key, value in step.recommender.state_dict().items():
+        assert torch.equal(value, before[key])
+    # A loss that is only measured is that past the warm-up.
+    recommender = copy.deepcopy(step.recommender).eval()
+    with torch.no_grad():
+        loss = recommender(batch)
+        recommender.on_epoch_start(max(1, recommender.warmup_epochs))
+        assert loss.isfinite()
+        if not (isinstance(recommender, (methods.SGL, methods.NCL))
+                or isinstance(recommender.criterion, criteria.AdapTau)):  # Epochs change these.
+            assert torch.equal(loss, recommender(batch))
+    assert recommender.current_epoch() == max(1, recommender.warmup_epochs)
+    step.on_epoch_start(0, InteractionLoader(toy, 64, 4))
+    assert step(batch).isfinite()
+
+
+def test_methods_without_a_schedule_need_no_epochs(toy, batch):
+    for name in ('bpr', 'infonce', 'directau', 'simgcl', 'xsimgcl', 'advinfonce'):
+        recommender = METHODS[name](LightGCN(toy, dim=4))
+        assert recommender.epoch is None and recommender(batch).isfinite()
+        recommender.on_epoch_start(3)
+        assert recommender.epoch == recommender.current_epoch() == 3
 
 
 def test_a_criterion_of_ones_own_by_its_rows(toy, batch):

@@ -15,15 +15,22 @@ def batch(toy):
     return next(iter(InteractionLoader(toy, 64)))
 
 
+def build(backbone, *args, **kwargs):
+    r"""In its first epoch."""
+    method = methods.SGL(backbone, *args, **kwargs)
+    method.on_epoch_start(0)
+    return method
+
+
 def columns(view):
     return [g.as_tensor().tolist() for g in ([view] if isinstance(view, torch.Tensor) else view)]
 
 
 def test_without_weight_it_is_bpr(toy, batch):
     losses = []
-    for build, kwargs in ((methods.bpr, {}), (methods.SGL, {'weight': 0.})):
+    for make, kwargs in ((methods.bpr, {}), (build, {'weight': 0.})):
         torch.manual_seed(0)
-        losses.append(build(LightGCN(toy, dim=4).double(), **kwargs)(batch))
+        losses.append(make(LightGCN(toy, dim=4).double(), **kwargs)(batch))
     assert torch.equal(*losses)
 
 
@@ -33,7 +40,7 @@ def test_without_weight_it_is_bpr(toy, batch):
 def test_adds_the_contrast_of_the_views(toy, view, scope, size):
     batch = next(iter(InteractionLoader(toy, size)))
     backbone = LightGCN(toy, dim=4).double()
-    method = methods.SGL(backbone, view, 0.3, temperature=0.5, weight=0.7, scope=scope)
+    method = build(backbone, view, 0.3, temperature=0.5, weight=0.7, scope=scope)
     first, second = (backbone(graph=graph) for graph in method.view_graphs())
     expected = methods.bpr(backbone)(batch)
     for a, b, ids in zip(first, second, (batch.user.unique(), batch.item.unique())):
@@ -50,7 +57,7 @@ def test_takes_a_view_of_ones_own(toy, batch, cls, graphs):
         def draw(self, edge_index, num_users, num_items, generator):
             return torch.arange(edge_index.size(1))[int(self.ratio * edge_index.size(1)):]
 
-    method = methods.SGL(LightGCN(toy, dim=4).double(), Last(0.5))
+    method = build(LightGCN(toy, dim=4).double(), Last(0.5))
     (user, item), = columns(method.backbone.graph)
     last = [side[len(user) // 2:] for side in (user, item)]
     assert [columns(view) for view in method.view_graphs()] == [[last] * graphs] * 2
@@ -58,7 +65,7 @@ def test_takes_a_view_of_ones_own(toy, batch, cls, graphs):
 
 
 def test_unperturbed_views_are_the_embeddings_themselves(toy, batch):
-    method = methods.SGL(LightGCN(toy, dim=4).double(), ratio=0.)
+    method = build(LightGCN(toy, dim=4).double(), ratio=0.)
     z = method.backbone()
     assert torch.equal(method.backbone(graph=method.view_graphs()[0]).user, z.user)
     assert torch.allclose(method(batch), methods.bpr(method.backbone)(batch)
@@ -99,7 +106,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(toy, tmp_path, view):
 @pytest.mark.parametrize('backbone', [VGAE, DCCF])
 @pytest.mark.parametrize('view', VIEWS)
 def test_other_backbones(toy, batch, backbone, view):
-    method = methods.SGL(backbone(toy, dim=4), view, 0.3)
+    method = build(backbone(toy, dim=4), view, 0.3)
     method(batch).backward()
     assert all(p.grad.isfinite().all() for p in method.parameters())
     assert method.num_graphs == (method.backbone.depth if view == 'random_walk' else 1)

@@ -1,7 +1,18 @@
+import copy
+
 import pytest
 import torch
 
-from pyg_advcf import BilevelStep, InteractionLoader, LightGCN, MinMaxStep, Step, fit, methods
+from pyg_advcf import (
+    Batch,
+    BilevelStep,
+    InteractionLoader,
+    LightGCN,
+    MinMaxStep,
+    Step,
+    fit,
+    methods,
+)
 from pyg_advcf.criteria import anchored_weights
 from pyg_advcf.training.bilevel import MODES
 from pyg_advcf.transforms import RandomSplit
@@ -52,6 +63,50 @@ def test_the_outer_problem_lowers_the_held_out_loss(data):
         values.append(float(step.hypergradient(found)[0]))
         step.outer_updater.apply(step.outer_gradient(found))
     assert values[-1] < values[0] - 1e-4
+
+
+def test_weights_learn_at_the_default_settings(data):
+    # Gradients below Adam's epsilon would leave them where they began.
+    step, number = build(data), 300
+    assert step.lookahead_lr == 1e-3
+    loader = InteractionLoader(data, 64)
+    batch, network = next(iter(loader)), step.recommender.criterion.network
+    start = copy.deepcopy(network)
+    while step.steps < number:
+        for rows in loader:
+            step(rows)
+    moved = torch.cat([(p - old).detach().view(-1)
+                       for p, old in zip(network.parameters(), start.parameters())])
+    assert 0.2 < float(moved.square().mean().sqrt()) / (number * 1e-3) < 1.
+    # At the same embeddings, the weights that were learned differ more than those at the start.
+    with torch.no_grad():
+        found = step.recommender.perturb(batch)
+        learned = float(step.recommender.weights(found).std())
+        network.load_state_dict(start.state_dict())
+        assert learned > 1.2 * float(step.recommender.weights(found).std())
+
+
+def test_an_update_of_the_weights_depends_neither_on_the_batch_size_nor_on_the_look_ahead(data):
+    batch, outer = (next(iter(InteractionLoader(data, 64, split=s))) for s in (None, 'outer'))
+    twice = Batch(*(None if t is None else torch.cat([t, t]) for t in batch))
+    moves = []
+    for rows, lr in ((batch, 1e-3), (twice, 1e-3), (batch, 1e-5), (twice, 1e-4)):
+        step = build(data, lookahead_lr=lr)
+        step.recommender.double()
+        before = [p.detach().clone() for p in step.outer_updater.parameters]
+        for _ in range(3):
+            step.outer_updater.apply(step.outer_gradient(step.recommender.perturb(rows, outer)))
+        moves.append(torch.cat([(p.detach() - old).view(-1)
+                                for p, old in zip(step.outer_updater.parameters, before)]))
+    for other in moves[1:]:
+        assert float((other - moves[0]).norm() / moves[0].norm()) < 0.05
+
+
+def test_without_a_look_ahead_there_is_nothing_to_learn(data):
+    step = build(data, lookahead_lr=0.)
+    batch, outer = (next(iter(InteractionLoader(data, 64, split=s))) for s in (None, 'outer'))
+    grads = step.outer_gradient(step.recommender.perturb(batch, outer))
+    assert all(not g.any() for g in grads)
 
 
 @pytest.mark.parametrize('prefer, sign', [('easy', -1.), ('hard', 1.)])

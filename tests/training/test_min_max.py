@@ -24,6 +24,7 @@ def test_players_move_only_themselves(toy, hardness):
     assert {id(p) for p in (*ours, *theirs)} == {id(p) for p in step.recommender.parameters()}
     assert len(ours) == 2 and not {id(p) for p in ours} & {id(p) for p in theirs}
     batch = next(iter(loader))
+    step.on_epoch_start(0, loader)
     model, adversary = snapshot(ours), snapshot(theirs)
     step(batch)
     assert all(torch.equal(a, b) for a, b in zip(adversary, theirs))
@@ -35,6 +36,22 @@ def test_players_move_only_themselves(toy, hardness):
     assert all(torch.equal(a, b) for a, b in zip(model, ours))
     assert all(torch.equal(a, p.grad) for a, p in zip(grads, ours))
     assert any(not torch.equal(a, b) for a, b in zip(adversary, theirs))
+
+
+def test_each_player_has_its_own_learning_rate(toy):
+    for kwargs, lr, adversary_lr in (({}, 1e-3, 1e-4), (dict(lr=0.3, adversary_lr=0.02), 0.3, 0.02)):
+        step, loader = make(toy, **kwargs)
+        step.on_epoch_start(0, loader)
+        batch, z = next(iter(loader)), step.recommender.backbone()
+        moves = []
+        for updater, update in ((step.updater, lambda: step(batch)),
+                                (step.adversary_updater, lambda: step.adversary_step(batch, z))):
+            before = snapshot(updater.parameters)
+            update()
+            moves.append(max(float((p.detach() - old).abs().max())
+                             for p, old in zip(updater.parameters, before)))
+        # The first step of Adam is as long as its learning rate.
+        assert moves == pytest.approx([lr, adversary_lr], rel=0.02)
 
 
 def test_the_adversary_gains_and_reverse_loses(toy):
@@ -82,6 +99,16 @@ def test_a_pass_logs_the_means_of_its_batches(toy):
     assert len(losses) == len(loader) == 4
     for key in ('adversary_loss', 'kl_uniform_p', 'kl_p_uniform'):
         assert log[key] == pytest.approx(sum(float(each[key]) for each in losses) / 4)
+
+
+@pytest.mark.parametrize('measured, spent', [([3., 1., 0., 0.], True), ([0., 0., 0., 3.], False)])
+def test_the_budget_is_held_against_the_mean_of_the_pass(toy, measured, spent):
+    step, loader = make(toy, interval=1, offset=0, max_kl=0.9)
+    values = iter(measured)
+    step.adversary_step = lambda batch, z: {'kl_uniform_p': torch.tensor(next(values))}
+    log = step.on_epoch_start(1, loader)
+    assert log['kl_uniform_p'] == sum(measured) / 4 and step.spent == spent
+    assert step.due(2) != spent
 
 
 @pytest.mark.parametrize('hardness', ['uniform', 'random', 'popularity'])

@@ -27,17 +27,19 @@ def data(toy):
     (methods.advinfonce, MinMaxStep),
     (lambda b: methods.advinfonce(b, hardness='mlp'), MinMaxStep),
     (lambda b: methods.advinfonce(b, hardness='random'), Step),
-    (methods.ACCF, Step),
+    (lambda b: methods.ACCF(b, weighting='none'), Step),
     (lambda b: methods.ACCF(b, weighting='joint'), Step),
     (lambda b: methods.ACCF(b, weighting='bilevel'), BilevelStep),
+    (methods.ACCF, BilevelStep),
     (methods.BC, Step),
-], ids=range(9))
+], ids=range(10))
 def test_follows_from_what_there_is_to_train(data, build, kind):
     recommender, loader = build(LightGCN(data, dim=4)), InteractionLoader(data, 64, 4)
     step = step_for(recommender, loader, lr=0.3)
     assert type(step) is kind and step.recommender is recommender
     assert step.updater.optimizer.param_groups[0]['lr'] == 0.3
     assert step_for(recommender, loader).updater.optimizer.param_groups[0]['lr'] == 1e-3
+    step.on_epoch_start(0, loader)
     assert step(next(iter(loader))).isfinite()
 
 
@@ -92,6 +94,7 @@ def test_an_adversary_of_ones_own(toy):
     loader = InteractionLoader(toy, 64, 4)
     step = step_for(recommender, loader, interval=1, offset=0, adversary_lr=0.1)
     assert isinstance(step, MinMaxStep)
+    step.on_epoch_start(0, loader)
     step(next(iter(loader)))
     assert not recommender.criterion.tilt.any()  # Not in a step of the recommender.
     log = step.on_epoch_start(1, loader)

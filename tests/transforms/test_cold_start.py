@@ -19,11 +19,20 @@ def test_shares_and_cold_users():
                         ('test_edge_label_index', 3)):
         assert torch.bincount(store[name][0]).tolist() == [share * (u + 1) for u in range(6)]
     assert split['user'].cold_mask.tolist() == [True] * 3 + [False] * 3
+    # Their test interactions are 3, 6, 9 and so on; with as many as the threshold nobody is cold.
+    assert ColdStartSplit(threshold=9)(data())['user'].cold_mask.tolist() == [True] * 2 + [False] * 4
     assert repr(ColdStartSplit()) == 'ColdStartSplit(val=0.1, test=0.3, threshold=10, seed=0)'
     with pytest.raises(ValueError, match="'threshold' = 2 test interactions"):
         ColdStartSplit(threshold=2)(data())
     with pytest.raises(ValueError, match="'threshold' is 0"):
         ColdStartSplit(threshold=0)
+
+
+def test_users_without_test_interactions_are_not_cold():
+    # Of one interaction nothing is held out, and the last user has none at all.
+    pairs = torch.tensor([(0, i) for i in range(10)] + [(1, 0)]).t()
+    split = ColdStartSplit()(interaction_data(pairs.contiguous(), 3, 10))
+    assert split['user'].cold_mask.tolist() == [True, False, False]
 
 
 def test_metrics_of_groups_are_means_over_their_users():

@@ -31,9 +31,12 @@ def test_group_counts(skewed, gamma):
     transform = PopularityShiftSplit(gammas=(gamma, ), num_groups=10, test_ratio=0.05)
     data = transform(skewed)
     num_edges = skewed[EDGE_TYPE].edge_index.size(1)
-    wanted = transform.group_sizes(gamma, num_edges)
+    # N_i = N_0 gamma^(-(i - 1) / (G - 1)), with N_0 so that the sizes add up to the share.
+    powers = [gamma**(-(i - 1) / 9) for i in range(1, 11)]
+    wanted = torch.tensor([round(0.05 * num_edges * power / sum(powers)) for power in powers])
     assert abs(int(wanted.sum()) - 0.05 * num_edges) <= 5
     assert (wanted.diff() <= 0).all() and (gamma > 1 or wanted.unique().numel() == 1)
+    assert torch.equal(transform.group_sizes(gamma, num_edges), wanted)
     popularity = degrees(skewed)[1]
     group = torch.empty(100, dtype=torch.long)
     group[torch.argsort(popularity, descending=True, stable=True)] = torch.arange(100) // 10
@@ -60,11 +63,19 @@ def test_seeded(skewed):
 @pytest.mark.parametrize('kwargs, message', [
     (dict(gammas=()), "'gammas'"), (dict(gammas=(0.5, )), 'at least 1'),
     (dict(gammas=(10, 2, 10)), 'each test set needs another one'),
-    (dict(test_ratio=0.4), 'leave nothing to train on'), (dict(num_groups=1), "'num_groups' is 1"),
+    (dict(test_ratio=0.4), 'leave nothing to train on'),
+    (dict(test_ratio=0.1, val_ratio=0.75), 'leave nothing to train on'), (dict(num_groups=1), "'num_groups' is 1"),
 ])
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         PopularityShiftSplit(**kwargs)
+
+
+def test_bad_data_are_refused(toy):
+    twice = interaction_data(torch.tensor([[0, 1], [0, 1]]), 2, 2)
+    twice[EDGE_TYPE].edge_index = torch.tensor([[0, 1, 1], [0, 1, 1]])
+    with pytest.raises(ValueError, match='edge_index'):
+        PopularityShiftSplit()(twice)
 
 
 def test_split_data_are_refused(toy):

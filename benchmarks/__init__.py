@@ -1,0 +1,1 @@
+r"""Comparisons of methods by search, seeds and records: ``python -m benchmarks run CONFIG``."""

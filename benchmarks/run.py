@@ -1,0 +1,125 @@
+r"""One run: trained, measured, and written as soon as it is done."""
+import hashlib
+import itertools
+import json
+import os
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Optional
+
+import optuna
+import torch
+from torch_geometric import seed_everything
+from torch_geometric.data import HeteroData
+
+from benchmarks.build import Spec, build, load
+from pyg_advcf import Recommender, evaluate, fit
+from pyg_advcf.files import load_safely
+from pyg_advcf.interactions import held_out, known_pairs, num_nodes
+from pyg_advcf.metrics import evaluate_by_user
+from pyg_advcf.pairs import PairSet
+from pyg_advcf.training import History
+
+Record = dict[str, Any]
+
+
+def digest(content: Any) -> str:
+    r"""A short name of the content, the same in every process."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, content: list) -> None:
+    r"""Writes an entry a line, in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.{os.getpid()}.part')
+    partial.write_text('[\n' + ',\n'.join(map(json.dumps, content)) + '\n]\n')
+    os.replace(partial, path)
+
+
+def _path(spec: Spec, work: Path) -> Path:
+    return work / 'runs' / f'{digest(spec)}.json'  # By all that the run depends on.
+
+
+def record_of(spec: Spec, work: Path) -> Optional[Record]:
+    r"""The record of a run, if it is done."""
+    path = _path(spec, work)
+    return json.loads(path.read_text())[0] if path.exists() else None
+
+
+def _test(recommender: Recommender, data: HeteroData, **kwargs: Any) -> dict[str, dict]:
+    r"""The test sets, clean and, where that protocol counts other pairs, official."""
+    clean, official = (evaluate(recommender, data, protocol=protocol, **kwargs)
+                       for protocol in ('clean', 'official'))
+    seen = PairSet.of(torch.cat([known_pairs(data), held_out(data, 'val')], 1), *num_nodes(data))
+    return {**clean, **{f'{split}_official': values for split, values in official.items()
+                        if 'candidate_mask' in data['item']
+                        or seen.contains(*held_out(data, split)).any()}}
+
+
+def run(spec: Spec, work: Path, data_dir: str, trial: Optional[optuna.Trial] = None) -> Record:
+    r"""Trains and measures a run, unless that is done; goes on where it was interrupted."""
+    path, done = _path(spec, work), record_of(spec, work)
+    if done is not None:
+        return done
+    data = load(spec, data_dir)
+    seed_everything(spec['seed'])
+    spec, step, loader = build(spec, data)
+    schedule, checkpoint = spec['fit']['arguments'], path.with_suffix('.pt')
+    name, _, k = schedule['monitor'].partition('@')
+    start = load_safely(checkpoint, 'delete it')['epoch'] if checkpoint.exists() else -1
+    epochs = itertools.count(start + schedule['evaluate_every'], schedule['evaluate_every'])
+
+    def validate() -> dict[str, float]:
+        names = dict.fromkeys([name, 'recall', 'ndcg'])
+        metrics = evaluate(step.recommender, data, 'val', int(k), names)['val']
+        epoch = next(epochs)
+        if trial is not None and epoch >= step.warmup_epochs:
+            trial.report(metrics[schedule['monitor']], epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return metrics
+
+    def curves() -> dict[str, float]:
+        found = _test(step.recommender, data, k=int(k), metrics=('recall', 'ndcg'))
+        return {f'{split}/{metric}': value for split, values in found.items()
+                for metric, value in values.items()}
+
+    try:
+        history = fit(step, loader, evaluate=validate, track=curves if spec['curves'] else None,
+                      checkpoint=checkpoint, resume=True, progress=False, **schedule)
+    except (optuna.TrialPruned, FloatingPointError):
+        checkpoint.unlink(missing_ok=True)
+        raise
+    record = {
+        'dataset': spec['data']['name'], 'users': spec['prepare']['arguments']['users'],
+        'seed': spec['seed'], 'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
+        'valid': {schedule['monitor']: history.best_value},
+        'test': _test(step.recommender, data, **spec['evaluate']['arguments']),
+        'train_seconds_per_epoch': history.seconds_per_epoch,
+        **_extras(spec, step.recommender, data, history),
+        **{key: value for key, value in spec.items() if key not in ('seed', 'curves')}}
+    write_json(path, [record])
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def _extras(spec: Spec, recommender: Recommender, data: HeteroData, history: History) -> Record:
+    r"""What only some runs have: an adversary, cold users, further measures, curves."""
+    extras: Record = {}
+    passes = [epoch for epoch in history.epochs if 'adversary_loss' in epoch]
+    if passes:
+        extras['adversary'] = {
+            'passes': len(passes), 'kl_uniform_p': passes[-1]['kl_uniform_p'],
+            'seconds_per_pass': sum(e['adversary_seconds'] for e in passes) / len(passes)}
+    if 'cold_mask' in data['user']:
+        groups = {'cold': data['user'].cold_mask, 'warm': ~data['user'].cold_mask}
+        extras['groups'] = evaluate_by_user(recommender, data, groups,
+                                            **spec['evaluate']['arguments'])
+    for name, measure in spec['measures'].items():
+        extras[name] = resolve_name(measure['function'])(recommender, data,
+                                                         **measure.get('arguments', {}))
+    if spec['curves']:
+        keys = set.intersection(*map(set, history.evaluated)) - {'evaluated', 'loss', 'seconds'}
+        extras['curves'] = {key: [round(epoch[key], 5) for epoch in history.evaluated]
+                            for key in history.evaluated[0] if key in keys}
+    return extras
