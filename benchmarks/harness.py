@@ -36,8 +36,8 @@ class Harness:
             self.comparison = config.load(name)
             self.plans = [Plan(label, method, self.comparison.budget)
                           for label, method in self.comparison.methods.items()]
-        self.searches = {plan.label: Search(self.comparison, plan, work)
-                         for plan in self.plans if plan.budget > 1}
+            self.searches = {plan.label: Search(self.comparison, plan, work)
+                             for plan in self.plans if plan.budget > 1}
 
     def specs(self) -> Iterator[tuple[str, Spec]]:
         r"""The runs with all seeds of the methods whose settings are chosen, by label."""

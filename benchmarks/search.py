@@ -35,6 +35,7 @@ class Search:
     def __init__(self, comparison: Comparison, plan: Plan, work: Path) -> None:
         self.comparison, self.plan, self.work = comparison, plan, work
         self.seed, self.path = comparison.seeds[0], work / f'{comparison.name}.journal'
+        self.sampler = getattr(optuna.samplers, comparison.sampler)
         # What was changed has another study.
         self.name = f'{plan.label} {digest([plan.spec({}, self.seed), plan.choices])}'
 
@@ -71,10 +72,9 @@ class Search:
     def attempt(self, place: int, processes: Executor, data_dir: str) -> str:
         r"""Runs the trial in this place, and says how it ended; without that it is interrupted."""
         seed = zlib.crc32(f'{self.plan.label} {place}'.encode())
-        sampler = getattr(optuna.samplers, self.comparison.sampler)(seed=seed)
         with _ASKING:
-            trial = self.study(sampler).ask({key: CategoricalDistribution(values)
-                                             for key, values in self.plan.choices.items()})
+            trial = self.study(self.sampler(seed=seed)).ask({
+                key: CategoricalDistribution(v) for key, v in self.plan.choices.items()})
             spec = self.plan.spec(trial.params, self.seed)
         found = processes.submit(self._run, spec, trial._trial_id, data_dir).result()
         trial.set_user_attr('end', found if isinstance(found, str) else 'complete')

@@ -30,7 +30,7 @@ SWAPS = {
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
     ast.And: ast.Or, ast.Or: ast.And,
 }
-# What is written for people, and checks whose failure is a message to them.
+# What is written for people.
 SKIPPED_FUNCTIONS = ('__repr__', 'extra_repr')
 
 
@@ -58,7 +58,8 @@ def replacements(node: ast.AST) -> Iterator[tuple[str, ast.AST, str]]:
         yield 'operator', node, f'({ast.unparse(other)})'
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
         operators = [SWAPS[type(node.ops[0])](), *node.ops[1:]]
-        yield 'comparison', node, f'({ast.unparse(ast.Compare(node.left, operators, node.comparators))})'
+        other = ast.Compare(node.left, operators, node.comparators)
+        yield 'comparison', node, f'({ast.unparse(other)})'
     elif isinstance(node, ast.Constant):
         if isinstance(node.value, bool):
             yield 'constant', node, repr(not node.value)
@@ -198,8 +199,9 @@ def start(folder: Path, test: str) -> int:
         with open(folder / 'output.txt', 'w') as out:
             os.dup2(out.fileno(), 1)
             os.dup2(out.fileno(), 2)
-            import pyg_advcf
             import pytest
+
+            import pyg_advcf
             assert Path(pyg_advcf.__file__).is_relative_to(folder)
             status = int(pytest.main(['-x', '-q', '-p', 'no:cacheprovider', '-n', '0', test]))
             sys.stdout.flush()

@@ -138,7 +138,8 @@ def test_files_extend_others_and_methods_are_like_others(write):
                                   'init_args': {'vals': 1}}]}}, 'vals'),
     ({'fit': {'epoch': 3}}, "'epoch'"), ({'evaluate': {'ks': 3}}, "'ks'"),
     ({'data': {'name': 'cote'}}, "'cote'.*Did you mean 'coat'"),
-    ({'seeds': 3}, 'seeds'), ({'budgets': 3}, "'budgets'"), ({'budget': 'all'}, 'budget'),
+    ({'sampler': 'Guess'}, "'Guess'"), ({'seeds': 3}, 'seeds'),
+    ({'budgets': 3}, "'budgets'"), ({'budget': 'all'}, 'budget'),
 ])
 def test_what_is_wrong_is_named_before_anything_is_trained(write, tmp_path, content, message):
     with pytest.raises(ConfigError, match=f'(?s)tiny.yaml.*{message}'):

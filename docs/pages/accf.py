@@ -28,7 +28,7 @@ def paired(records: list[dict], pairs: list[tuple[str, str]]) -> str:
 
 
 def noise(clean: list[dict], noisy: list[dict]) -> str:
-    r"""Test NDCG@10 by injected share, and the plot; changes against the mean of all clean seeds."""
+    r"""Test NDCG@10 by injected share, and the plot; changes against the mean of clean seeds."""
     records = [*clean, *noisy]
     runs = frame(records).assign(noise=[r['noise'] for r in records])
     ndcg = runs.pivot_table(index='noise', columns='method', values=NDCG)[runs['method'].unique()]

@@ -173,6 +173,11 @@ def test_logged_divergences(hardness):
     assert not any(value.requires_grad for value in log.values())
 
 
+def test_features_of_the_mlp_are_four_wide_as_in_the_code_of_the_authors():
+    model = AdvInfoNCE(7, 9, dim=8, hardness='mlp').hardness
+    assert model.user.weight.shape == model.item.weight.shape == (4, 8)
+
+
 def test_adversary_l2():
     plain, other = AdvInfoNCE(7, 9, dim=8), AdvInfoNCE(7, 9, dim=8, adversary_l2=0.1)
     other.load_state_dict(plain.state_dict())

@@ -31,7 +31,8 @@ def test_tables_begin_xavier_normal():
     for _ in range(2):
         for table, rows in ((model.user.weight, 300), (model.item.weight, 500)):
             assert table.shape == (rows, 40)
-            assert float(table.detach().std()) == pytest.approx(math.sqrt(2 / (rows + 40)), rel=0.05)
+            std = math.sqrt(2 / (rows + 40))
+            assert float(table.detach().std()) == pytest.approx(std, rel=0.05)
             assert abs(float(table.detach().mean())) < 0.002
         before = [p.detach().clone() for p in model.parameters()]
         model.reset_parameters()

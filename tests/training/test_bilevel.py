@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from method_tools import Curved, plain_losses
 
 from pyg_advcf import (
     Batch,
@@ -14,6 +15,7 @@ from pyg_advcf import (
     methods,
 )
 from pyg_advcf.criteria import anchored_weights
+from pyg_advcf.training import hypergradient, load_safely
 from pyg_advcf.training.bilevel import MODES
 from pyg_advcf.transforms import RandomSplit
 
@@ -37,8 +39,11 @@ def test_a_resumed_run_ends_as_an_unbroken_one(data, tmp_path, mode):
             step = build(data, mode=mode, every=3, lr=0.02, outer_lr=0.02)
             fit(step, InteractionLoader(data, 32), epochs=stop, evaluate_every=3, progress=False,
                 checkpoint=tmp_path / f'{len(stops)}.pt', resume=True)
-        ends.append(step.recommender.state_dict())
-    for a, b in zip(ends[0].values(), ends[1].values()):
+        # The last epoch, and not the best one, which may be one before the interruption.
+        end = load_safely(tmp_path / f'{len(stops)}.pt', '')['step']
+        ends.append([*step.recommender.state_dict().values(), *end['recommender'].values(),
+                     end['outer_loader']['generator']])
+    for a, b in zip(*ends, strict=True):
         assert torch.equal(a, b)
 
 
@@ -107,6 +112,40 @@ def test_without_a_look_ahead_there_is_nothing_to_learn(data):
     batch, outer = (next(iter(InteractionLoader(data, 64, split=s))) for s in (None, 'outer'))
     grads = step.outer_gradient(step.recommender.perturb(batch, outer))
     assert all(not g.any() for g in grads)
+
+
+def test_hypergradients_are_inner_products_of_gradients(data):
+    method = methods.ACCF(Curved(data, dim=4), epsilon=0.2).double()
+    x, number = list(method.backbone.x), 16
+    with torch.no_grad():
+        for table in x:
+            table.normal_()
+    batch, outer = (next(iter(InteractionLoader(data, number, split=s))) for s in (None, 'outer'))
+    found = method.perturb(batch, outer)
+    each = [torch.autograd.grad(loss, x, retain_graph=True)
+            for loss in method.instance_losses(found)]
+    weight = method.weights(found).detach()
+    ahead = [(t - 0.7 * sum(w * g[side] for w, g in zip(weight, each)) / number).detach()
+             .requires_grad_() for side, t in enumerate(x)]
+    value = plain_losses([t.tanh() for t in ahead], outer).mean()
+    v = torch.autograd.grad(value, ahead)
+    expected = torch.stack([-0.7 / number * sum((a * b).sum() for a, b in zip(g, v))
+                            for g in each])
+    for finite_difference, tolerance in ((False, 1e-12), (True, 1e-5)):
+        ahead_loss, slope = hypergradient(method, found, 0.7, finite_difference)
+        assert torch.allclose(ahead_loss, value, atol=1e-12)
+        assert torch.allclose(slope, expected, atol=tolerance * float(expected.abs().max()))
+    assert all(p.grad is None for p in method.parameters())
+
+
+def test_held_out_pairs_without_a_gradient_move_nothing(data):
+    step = build(data)
+    batch, outer = (next(iter(InteractionLoader(data, 16, split=s))) for s in (None, 'outer'))
+    level = outer._replace(neg_item=outer.item.view(-1, 1))  # Against themselves.
+    found = step.recommender.perturb(batch, level)
+    for finite_difference in (False, True):
+        value, slope = hypergradient(step.recommender, found, 0.7, finite_difference)
+        assert float(value) == pytest.approx(0.6931, abs=1e-4) and slope.eq(0).all()
 
 
 @pytest.mark.parametrize('prefer, sign', [('easy', -1.), ('hard', 1.)])

@@ -38,20 +38,21 @@ def test_players_move_only_themselves(toy, hardness):
     assert any(not torch.equal(a, b) for a, b in zip(adversary, theirs))
 
 
-def test_each_player_has_its_own_learning_rate(toy):
-    for kwargs, lr, adversary_lr in (({}, 1e-3, 1e-4), (dict(lr=0.3, adversary_lr=0.02), 0.3, 0.02)):
-        step, loader = make(toy, **kwargs)
-        step.on_epoch_start(0, loader)
-        batch, z = next(iter(loader)), step.recommender.backbone()
-        moves = []
-        for updater, update in ((step.updater, lambda: step(batch)),
-                                (step.adversary_updater, lambda: step.adversary_step(batch, z))):
-            before = snapshot(updater.parameters)
-            update()
-            moves.append(max(float((p.detach() - old).abs().max())
-                             for p, old in zip(updater.parameters, before)))
-        # The first step of Adam is as long as its learning rate.
-        assert moves == pytest.approx([lr, adversary_lr], rel=0.02)
+@pytest.mark.parametrize('kwargs, rates', [
+    ({}, [1e-3, 1e-4]), (dict(lr=0.3, adversary_lr=0.02), [0.3, 0.02])])
+def test_each_player_has_its_own_learning_rate(toy, kwargs, rates):
+    step, loader = make(toy, **kwargs)
+    step.on_epoch_start(0, loader)
+    batch, z = next(iter(loader)), step.recommender.backbone()
+    moves = []
+    for updater, update in ((step.updater, lambda: step(batch)),
+                            (step.adversary_updater, lambda: step.adversary_step(batch, z))):
+        before = snapshot(updater.parameters)
+        update()
+        moves.append(max(float((p.detach() - old).abs().max())
+                         for p, old in zip(updater.parameters, before)))
+    # The first step of Adam is as long as its learning rate.
+    assert moves == pytest.approx(rates, rel=0.02)
 
 
 def test_the_adversary_gains_and_reverse_loses(toy):
@@ -65,6 +66,7 @@ def test_the_adversary_gains_and_reverse_loses(toy):
 
 
 @pytest.mark.parametrize('kwargs, epochs', [
+    ({}, list(range(2, 40, 5))),
     (dict(interval=5, offset=3, max_passes=3), [2, 7, 12]),  # The authors' schedule.
     (dict(interval=15, offset=3, max_passes=2), [12, 27]),
     (dict(interval=5, offset=3, adversary_warmup=7, max_passes=2), [12, 17]),
@@ -78,6 +80,12 @@ def test_schedule(toy, kwargs, epochs):
     assert taken == epochs and step.passes == len(epochs)
     # The adversary's warm-up is not one of the recommender, which trains from the start.
     assert step.warmup_epochs == 0
+
+
+def test_defaults_are_those_of_the_authors(toy):
+    step, _ = make(toy)
+    assert (step.interval, step.offset, step.adversary_warmup, step.max_passes) == (5, 3, 0, 10)
+    assert step.max_kl is None
 
 
 def test_a_pass_propagates_once(toy, monkeypatch):
@@ -101,9 +109,10 @@ def test_a_pass_logs_the_means_of_its_batches(toy):
         assert log[key] == pytest.approx(sum(float(each[key]) for each in losses) / 4)
 
 
-@pytest.mark.parametrize('measured, spent', [([3., 1., 0., 0.], True), ([0., 0., 0., 3.], False)])
+@pytest.mark.parametrize('measured, spent', [
+    ([3., 2., 0., 0.], True), ([0., 0., 0., 3.], False), ([0., 1., 1., 2.], False)])
 def test_the_budget_is_held_against_the_mean_of_the_pass(toy, measured, spent):
-    step, loader = make(toy, interval=1, offset=0, max_kl=0.9)
+    step, loader = make(toy, interval=1, offset=0, max_kl=1.)
     values = iter(measured)
     step.adversary_step = lambda batch, z: {'kl_uniform_p': torch.tensor(next(values))}
     log = step.on_epoch_start(1, loader)

@@ -20,7 +20,8 @@ def test_shares_and_cold_users():
         assert torch.bincount(store[name][0]).tolist() == [share * (u + 1) for u in range(6)]
     assert split['user'].cold_mask.tolist() == [True] * 3 + [False] * 3
     # Their test interactions are 3, 6, 9 and so on; with as many as the threshold nobody is cold.
-    assert ColdStartSplit(threshold=9)(data())['user'].cold_mask.tolist() == [True] * 2 + [False] * 4
+    bound = ColdStartSplit(threshold=9)(data())
+    assert bound['user'].cold_mask.tolist() == [True] * 2 + [False] * 4
     assert repr(ColdStartSplit()) == 'ColdStartSplit(val=0.1, test=0.3, threshold=10, seed=0)'
     with pytest.raises(ValueError, match="'threshold' = 2 test interactions"):
         ColdStartSplit(threshold=2)(data())

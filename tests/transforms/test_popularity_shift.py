@@ -64,7 +64,8 @@ def test_seeded(skewed):
     (dict(gammas=()), "'gammas'"), (dict(gammas=(0.5, )), 'at least 1'),
     (dict(gammas=(10, 2, 10)), 'each test set needs another one'),
     (dict(test_ratio=0.4), 'leave nothing to train on'),
-    (dict(test_ratio=0.1, val_ratio=0.75), 'leave nothing to train on'), (dict(num_groups=1), "'num_groups' is 1"),
+    (dict(test_ratio=0.1, val_ratio=0.75), 'leave nothing to train on'),
+    (dict(num_groups=1), "'num_groups' is 1"),
 ])
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
