@@ -283,6 +283,7 @@ def main(argv: Optional[list[str]] = None) -> int:
         for module, mutant in tasks:
             print(f'{module}:{mutant.line}: {mutant.kind}: {mutant.change}')
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that no test outlives this.
     os.environ.update(OMP_NUM_THREADS='1', PYTHONDONTWRITEBYTECODE='1', MPLBACKEND='Agg')
     sys.dont_write_bytecode = True
     import pandas  # noqa: F401
