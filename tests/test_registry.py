@@ -2,7 +2,18 @@ import inspect
 
 import pytest
 
-from pyg_advcf import MF, Recommender
+import pyg_advcf
+from pyg_advcf import (
+    MF,
+    Recommender,
+    criteria,
+    datasets,
+    diagnostics,
+    methods,
+    nn,
+    training,
+    transforms,
+)
 from pyg_advcf.registry import (
     BACKBONES,
     CRITERIA,
@@ -63,3 +74,15 @@ def test_a_new_file_is_registered_by_being_there(toy, tmp_path, monkeypatch):
     assert METHODS['other'].__name__ == 'Other'
     recommender = METHODS['mine'](MF(toy, dim=4))  # A builder or a class.
     assert isinstance(recommender, Recommender) and recommender.l2.weight == 0.1
+
+
+def test_no_two_public_classes_share_a_name():
+    packages = (pyg_advcf, criteria, datasets, diagnostics, methods, nn, training, transforms)
+    classes = {}
+    for package in packages:
+        for name in package.__all__:
+            value = getattr(package, name)
+            if inspect.isclass(value):
+                classes.setdefault(name, set()).add(value)
+    assert {name: found for name, found in classes.items() if len(found) > 1} == {}
+    assert len(classes) > 80
