@@ -42,8 +42,8 @@ def backbone(data):
 builders = {
     'LightGCN': lambda data: methods.bpr(backbone(data), l2=1e-3),
     'random view': lambda data: methods.ACCF(
-        backbone(data), perturbation=RandomNoise(0.2), **VIEWS),
-    'adversarial view': lambda data: methods.ACCF(backbone(data), **VIEWS),
+        backbone(data), perturbation=RandomNoise(0.2), weighting='none', **VIEWS),
+    'adversarial view': lambda data: methods.ACCF(backbone(data), weighting='none', **VIEWS),
 }
 
 # %%
@@ -79,7 +79,7 @@ for name in builders:
 # Both have the same length, but another direction. How much does the loss of one batch rise?
 data = AddInteractionNoise(0.2)(clean)
 seed_everything(0)
-method = methods.ACCF(backbone(data), **VIEWS)
+method = methods.ACCF(backbone(data), weighting='none', **VIEWS)
 fit(method, InteractionLoader(data, 1024, seed=0), epochs=10, lr=5e-3, patience=None,
     progress=False)
 batch = next(iter(InteractionLoader(data, 1024, seed=1)))

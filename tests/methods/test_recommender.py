@@ -212,7 +212,7 @@ def batch(toy):
 
 
 class Squared(torch.nn.Module):
-    r"""A loss of one's own: not a `Criterion`, and without any of its attributes."""
+    r"""A user's own loss: not a `Criterion`, and without any of its attributes."""
     def forward(self, pos, neg, batch):
         assert pos.shape == batch.user.shape and neg.shape == batch.neg_item.shape
         return (1 - pos).square().mean() + neg.square().mean()
