@@ -70,6 +70,7 @@ def write() -> None:
     pet, ablation, cold = (load(f'amazon_pet_accf{part}')
                            for part in ('', '_ablation', '_cold'))
     full = next(r for r in pet if r['seed'] == 0 and r['method'] == 'accf')
+    live = load('accf_weights')
     several = [*pet, *(r for r in ablation if r['method'] in SEVERAL)]
     cost = [r for r in load('cost_gowalla_accf')['rows'] if r['backbone'] == 'lightgcn']
     fill(
@@ -82,6 +83,18 @@ def write() -> None:
         noise=noise(pet, load('amazon_pet_accf_noise')),
         yelp=table(load('yelp2018_accf_reduced')),
         weights=weights([r for r in [full, *ablation] if 'weights' in r]),
+        live=table(live), live_paired=paired(live, [
+            ('accf', 'accf, held out and unused'), ('accf, weights 1e-4',
+                                                    'accf, held out and unused'),
+            ('accf, held out and unused', 'accf, no weights')]),
+        live_weights=markdown([{
+            'weights': NAMES[r['label']], 'seed': r['seed'],
+            'spread': f"{r['weights']['weight_std']:.3f}",
+            'rank correlation with the loss': f"{r['weights']['weight_loss']:+.2f}",
+            'with popularity': f"{r['weights']['weight_popularity']:+.2f}",
+            'mean by quarter of the loss, easy to hard':
+            ', '.join(f'{value:.2f}' for value in r['weights']['by_loss'])}
+            for r in live if 'weights' in r]),
         cold=markdown([{'users': group, 'method': NAMES[r['method']], **{
             m: cell([100 * r['groups'][group][m]], 3) for m in METRICS}}
             for group in ('cold', 'warm') for r in cold]),
