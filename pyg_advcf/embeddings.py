@@ -67,6 +67,12 @@ class Index:
         return rows
 
 
+def _same(a: Optional[Index], b: Optional[Index]) -> bool:
+    if a is b:
+        return True
+    return a is not None and b is not None and torch.equal(a.position, b.position)
+
+
 @dataclass(eq=False)
 class Embeddings:
     r"""A table of users and one of items. Unpacks into the two: ``user, item = z``.
@@ -141,7 +147,15 @@ class Embeddings:
         r"""Applies ``function`` to the tables of this and of ``others``, side by side.
 
         Layers are mapped too where all have them, and dropped otherwise. The rows stay the same.
+
+        Raises:
+            ValueError: If the others hold different rows.
         """
+        for other in others:
+            if not (_same(self.user_index, other.user_index)
+                    and _same(self.item_index, other.item_index)):
+                raise ValueError("the embeddings hold different rows; encode all of them for the "
+                                 "same batch, by one encoder: encode = backbone.encoder(batch)")
         layers = ()
         if all(len(other.layers) == len(self.layers) for other in others):
             layers = tuple(layer.map(function, *(other.layers[place] for other in others))

@@ -202,3 +202,13 @@ def test_ids_out_of_range_and_incomplete_embeddings_are_errors():
         FullInfoNCE()(part, torch.tensor([3]), torch.tensor([0]))
     whole = part.replace(user_index=None)
     assert whole.check_complete('z') is whole
+
+
+def test_embeddings_of_different_rows_are_not_combined():
+    whole = complete()
+    first, again = partial(whole), partial(whole)  # The same rows, each found by itself.
+    assert torch.equal(first.map(torch.add, again).user, 2 * first.user)
+    other = first.replace(user_index=Index.of(torch.tensor([1, 4, 6]), NUM_USERS))
+    for a, b in ((first, other), (whole, first), (first, whole)):
+        with pytest.raises(ValueError, match='hold different rows.*backbone.encoder'):
+            a.map(lambda t, _: t, b)

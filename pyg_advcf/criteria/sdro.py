@@ -10,7 +10,7 @@ from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion
 from pyg_advcf.criteria.infonce import infonce
 from pyg_advcf.nn.similarity import Cosine, Similarity
-from pyg_advcf.ops.spmm import compressed
+from pyg_advcf.ops.spmm import graph_degrees
 from pyg_advcf.registry import CRITERIA
 
 _POPULAR = 0.2
@@ -33,7 +33,7 @@ def popularity_groups(graph: EdgeIndex) -> Tensor:
         tensor([2, 2, 2, 0])
     """
     user, item = graph.as_tensor().long()
-    user_degree, item_degree = (compressed(graph, side)[0].diff().long() for side in (False, True))
+    user_degree, item_degree = graph_degrees(graph)
     order = torch.sort(item_degree, descending=True, stable=True)[1]
     popular = torch.zeros_like(item_degree)
     popular[order[:max(1, round(_POPULAR * item_degree.numel()))]] = 1

@@ -17,6 +17,11 @@ class UnsupportedBackbone(ValueError):
     r"""The backbone lacks something that the method requires."""
 
 
+def described(recommender: 'Recommender') -> str:
+    r"""The classes of a recommender and of its criterion, which tell methods apart."""
+    return f'{recommender.__class__.__name__} with {recommender.criterion.__class__.__name__}'
+
+
 class Recommender(nn.Module):
     r"""A trainable method: ``recommender(batch) -> loss``, ``recommender.recommend(user_ids, k)``.
 
@@ -104,11 +109,10 @@ class Recommender(nn.Module):
             RuntimeError: If no epoch was started, so that the method would never begin.
         """
         if self.epoch is None and self.training:
-            raise RuntimeError(f"{self.__class__.__name__} with "
-                               f"{self.criterion.__class__.__name__} is trained on a schedule of "
-                               f"epochs, but no epoch was started: call 'on_epoch_start' of the "
-                               f"step, or of the recommender, before each epoch of a custom loop, "
-                               f"or train with 'fit'")
+            raise RuntimeError(f"{described(self)} is trained on a schedule of epochs, but "
+                               f"no epoch was started: call 'on_epoch_start' of the step, or of "
+                               f"the recommender, before each epoch of a custom loop, or train "
+                               f"with 'fit'")
         return self.warmup_epochs if self.epoch is None else self.epoch
 
     def forward(self, batch: Batch) -> Tensor:

@@ -22,7 +22,7 @@ from pyg_advcf.interactions import (
     validate,
 )
 from pyg_advcf.nn.similarity import Dot, Similarity
-from pyg_advcf.ops.spmm import compressed
+from pyg_advcf.ops.spmm import graph_degrees
 from pyg_advcf.pairs import PairSet
 from pyg_advcf.ranking import Recommendations
 
@@ -155,8 +155,7 @@ class Backbone(nn.Module):
     @property
     def degrees(self) -> tuple[Tensor, Tensor]:
         r"""Training degree of every user and every item (an item's popularity), int64."""
-        user, item = (compressed(self.graph, side)[0].diff().long() for side in (False, True))
-        return user, item
+        return graph_degrees(self.graph)
 
     @property
     def num_interactions(self) -> int:

@@ -17,11 +17,16 @@ def compressed(graph: EdgeIndex, transpose: bool) -> tuple[Tensor, Tensor]:
     return indptr, index
 
 
+def graph_degrees(graph: EdgeIndex) -> tuple[Tensor, Tensor]:
+    r"""Degrees of users and of items, int64."""
+    user, item = (compressed(graph, transpose)[0].diff().long() for transpose in (False, True))
+    return user, item
+
+
 def inv_sqrt_degree(graph: EdgeIndex, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     r""":math:`D^{-1/2}` of users and of items; 0 for isolated nodes."""
     wide = torch.promote_types(dtype, torch.float32)  # Degrees overflow half precision.
-    user, item = (compressed(graph, transpose)[0].diff().to(wide).rsqrt().to(dtype)
-                  for transpose in (False, True))
+    user, item = (degree.to(wide).rsqrt().to(dtype) for degree in graph_degrees(graph))
     return user.masked_fill_(user.isinf(), 0.), item.masked_fill_(item.isinf(), 0.)
 
 

@@ -13,10 +13,10 @@ from pyg_advcf._checks import check_count, check_name
 from pyg_advcf.files import load_safely, save_atomically
 from pyg_advcf.interactions import held_out, split_names
 from pyg_advcf.loader import InteractionLoader
-from pyg_advcf.methods.recommender import Recommender
+from pyg_advcf.methods.recommender import Recommender, described
 from pyg_advcf.metrics import evaluate as evaluate_model
 from pyg_advcf.training.memory import keep_freed_memory
-from pyg_advcf.training.step import Step, described
+from pyg_advcf.training.step import Step
 from pyg_advcf.training.step_for import step_for
 
 

@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 
 from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.batch import Batch
-from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.training.step import Step, described
+from pyg_advcf.methods.recommender import Recommender, described
+from pyg_advcf.training.step import Step
 from pyg_advcf.training.updater import BuildOptimizer
 from pyg_advcf.transforms.perturb import global_scale
 

@@ -6,13 +6,8 @@ from torch import Tensor
 
 from pyg_advcf.batch import Batch
 from pyg_advcf.loader import InteractionLoader
-from pyg_advcf.methods.recommender import Recommender
+from pyg_advcf.methods.recommender import Recommender, described
 from pyg_advcf.training.updater import BuildOptimizer, Updater
-
-
-def described(recommender: Recommender) -> str:
-    r"""The classes of a recommender and of its criterion, which tell methods apart."""
-    return f'{recommender.__class__.__name__} with {recommender.criterion.__class__.__name__}'
 
 
 class Step:
