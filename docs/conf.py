@@ -50,5 +50,5 @@ _here = os.path.dirname(__file__)
 with open(os.path.join(_here, 'what_exists.md'), 'w', encoding='utf-8') as f:
     f.write('# What exists\n\n' + what_exists() + '\n\n## Which method runs over which backbone\n\n'
             + supported() + '\n\nWhere it does not, the constructor says why. The step is that of '
-            "the default arguments: `ACCF` with `weighting='bilevel'` needs `BilevelStep`.\n")
+            "the default arguments: `ACCF` with another `weighting` needs `Step`.\n")
 write_all()
