@@ -37,6 +37,13 @@ def check_count(argument: str, value: int, minimum: int = 1) -> int:
     return value
 
 
+def check_callable(argument: str, value: Any) -> Any:
+    r"""Returns ``value`` if it is ``None`` or can be called."""
+    if value is not None and not callable(value):
+        raise ValueError(f"'{argument}' is {value!r}, but needs to be a function or a transform")
+    return value
+
+
 def check_ids(argument: str, ids: Tensor, size: int) -> Tensor:
     r"""Returns ``ids`` if all are in ``[0, size)``."""
     if ids.is_floating_point() or ids.dtype == torch.bool:

@@ -1,4 +1,9 @@
 r"""From a table of raw interactions to a graph, and back."""
+import math
+import numbers
+import reprlib
+import warnings
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -7,7 +12,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_name
+from pyg_advcf._checks import check_ids, check_name
 from pyg_advcf.interactions import EDGE_TYPE, interaction_data
 
 
@@ -23,15 +28,15 @@ class FrameData(NamedTuple):
     user_vocab: pd.Index
     item_vocab: pd.Index
 
-    def user_ids(self, raw: list) -> Tensor:
+    def user_ids(self, raw: Iterable) -> Tensor:
         r"""User ids of raw ids.
 
         Raises:
-            ValueError: If a raw id does not occur in the frame.
+            ValueError: If ``raw`` is no list of ids, or if one does not occur in the frame.
         """
         return _encode('user', raw, self.user_vocab)
 
-    def item_ids(self, raw: list) -> Tensor:
+    def item_ids(self, raw: Iterable) -> Tensor:
         r"""Item ids of raw ids; raises as :meth:`user_ids`."""
         return _encode('item', raw, self.item_vocab)
 
@@ -42,24 +47,109 @@ class FrameData(NamedTuple):
             user: User ids, ``[B]``.
             item: Item ids, ``[B]`` or ``[B, k]``; places that hold ``-1`` are left out.
             score: In the shape of ``item``.
+
+        Raises:
+            ValueError: If an argument is no tensor or of another shape, or an id is out of range.
         """
-        user, item = user.cpu(), item.cpu().view(item.size(0), -1)
-        columns = {'user': user.view(-1, 1).expand(item.shape), 'item': item}
-        if score is not None:
-            columns['score'] = score.cpu().view(item.shape)
+        for argument, value in (('user', user), ('item', item), ('score', score)):
+            if not isinstance(value, Tensor) and not (argument == 'score' and value is None):
+                raise ValueError(f"'{argument}' is {value!r}, but needs to be a tensor")
+        if user.dim() != 1 or item.dim() not in (1, 2) or item.size(0) != user.size(0) or (
+                score is not None and score.shape != item.shape):
+            shapes = [None if x is None else list(x.shape) for x in (user, item, score)]
+            raise ValueError(f"'user', 'item' and 'score' have the shapes {shapes}, but need to be "
+                             f"[B], [B] or [B, k], and as 'item'")
+        check_ids('user', user, len(self.user_vocab))
+        check_ids('item', item[item >= 0], len(self.item_vocab))
+        user, item = user.cpu(), item.cpu()
+        if item.dim() == 2:
+            user = user.view(-1, 1).expand(item.shape)
         keep = item >= 0
-        columns = {key: value[keep].numpy() for key, value in columns.items()}
-        columns['user'] = self.user_vocab[columns['user']]
-        columns['item'] = self.item_vocab[columns['item']]
+        columns = {'user': self.user_vocab[user[keep].numpy()],
+                   'item': self.item_vocab[item[keep].numpy()]}
+        if score is not None:
+            columns['score'] = score.detach().cpu()[keep].numpy()
         return pd.DataFrame(columns)
 
 
-def _encode(what: str, raw: list, vocab: pd.Index) -> Tensor:
-    ids = vocab.get_indexer(pd.Index(raw))
+def _encode(what: str, raw: Iterable, vocab: pd.Index) -> Tensor:
+    if isinstance(raw, Tensor):
+        raw = raw.tolist()
+    try:
+        if isinstance(raw, (pd.MultiIndex, set, frozenset)):  # No ids, or in no order.
+            raise TypeError
+        values = pd.Index(raw, tupleize_cols=False)
+        ids = vocab.get_indexer(values)
+    except (TypeError, ValueError) as e:  # No list, or ids that cannot be hashed.
+        raise ValueError(f"the {what}s are {reprlib.repr(raw)}, but need to be a list of "
+                         f"the {what} ids of the frame") from e
     if (ids < 0).any():
-        raise ValueError(f"the {what} {list(raw)[int(np.argmax(ids < 0))]!r} does not occur in "
-                         f"the frame; {what}s without interactions cannot be embedded")
+        unknown = values[[int(np.argmax(ids < 0))]].tolist()[0]
+        raise ValueError(f"the {what} {unknown!r} does not occur in the frame; {what}s "
+                         f"without interactions cannot be embedded")
     return torch.from_numpy(ids.astype(np.int64))
+
+
+def _column(df: pd.DataFrame, argument: str, name: Hashable) -> pd.Series:
+    # The column of that name, without NaN.
+    try:
+        known = name in df.columns
+    except TypeError:  # Not hashable.
+        known = False
+    if not known:
+        check_name(argument, str(name), set(map(str, df.columns)) - {str(name)})
+    column = df[name]
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(f"'{argument}' is {name!r}, which names {column.shape[1]} column(s) at "
+                         f"once; rename all but one")
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise ValueError(f"column '{name}' ('{argument}') holds {int(missing.sum())} NaN, the "
+                         f"first in row {df.index[int(missing.argmax())]!r}; drop or fill these "
+                         f"rows")
+    return column
+
+
+def _numbers(argument: str, name: Hashable, column: pd.Series) -> np.ndarray:
+    # Finite numbers; of datetimes, the seconds since 1970.
+    dtype = column.dtype
+    if argument == 'time' and pd.api.types.is_datetime64_any_dtype(dtype):
+        epoch = pd.Timestamp(0, tz=getattr(dtype, 'tz', None))
+        column = (column - epoch) // pd.Timedelta(seconds=1)
+    elif not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype) or (
+            pd.api.types.is_complex_dtype(dtype)):
+        raise ValueError(f"column '{name}' ('{argument}') has dtype {dtype}, but needs numbers; "
+                         f"convert it with pandas.to_numeric or pandas.to_datetime")
+    if argument == 'rating':
+        kind = np.float32
+    elif isinstance(column.dtype, np.dtype):
+        kind = column.dtype
+    else:  # An extension of pandas.
+        kind = np.int64 if pd.api.types.is_integer_dtype(column.dtype) else np.float64
+    with np.errstate(over='ignore'):
+        values = column.to_numpy(dtype=kind)
+    infinite = ~np.isfinite(values)
+    if infinite.any():
+        raise ValueError(f"column '{name}' ('{argument}') holds {int(infinite.sum())} values that "
+                         f"are infinite or too large, the first in row "
+                         f"{column.index[int(infinite.argmax())]!r}; drop or correct these rows")
+    return values
+
+
+def _codes(argument: str, name: Hashable, column: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    # A hash of all rows; only the vocabulary is sorted.
+    remedy = 'convert it with df[column].astype(str)'
+    if pd.api.types.is_bool_dtype(column.dtype):
+        raise ValueError(f"column '{name}' ('{argument}') holds True and False, but needs ids; "
+                         f"{remedy}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('error', RuntimeWarning)  # 'Unorderable'
+            codes, vocab = pd.factorize(column, sort=True)
+    except (TypeError, ValueError, RuntimeWarning) as e:
+        raise ValueError(f"column '{name}' ('{argument}') holds ids that cannot be hashed or "
+                         f"compared with each other ({e}); {remedy}") from e
+    return codes.astype(np.int64, copy=False), pd.Index(vocab)
 
 
 def from_frame(
@@ -73,7 +163,7 @@ def from_frame(
 ) -> FrameData:
     r"""Turns a frame with a row per interaction into :class:`~torch_geometric.data.HeteroData`.
 
-    Raw ids may be anything pandas can compare; they are numbered in sorted order.
+    Raw ids may be anything pandas can hash and compare; they are numbered in sorted order.
 
     Args:
         df: The frame.
@@ -87,8 +177,9 @@ def from_frame(
             ``'last'`` to keep that row (by time, if given).
 
     Raises:
-        ValueError: If a column is missing (the nearest name is suggested), an id, rating or time
-            is NaN, a pair occurs twice, or no row is left.
+        ValueError: If a column is missing (the nearest name is suggested) or there are two of its
+            name, an id, rating or time is NaN, a rating or time is no finite number, ids cannot
+            be compared with each other, a pair occurs twice, or no row is left.
 
     Example:
         >>> df = pd.DataFrame({'who': ['ann', 'bob', 'ann'], 'what': ['x', 'x', 'y']})
@@ -99,51 +190,52 @@ def from_frame(
         >>> frame.user_ids(['bob'])
         tensor([1])
     """
+    if not isinstance(df, pd.DataFrame):
+        raise ValueError(f"'df' is a {type(df).__name__}, but needs to be a pandas.DataFrame; "
+                         f"build one with pandas.DataFrame(...)")
     check_name('duplicates', duplicates, ('error', 'first', 'last'))
     if min_rating is not None and rating is None:
         raise ValueError("'min_rating' is given without 'rating', the column it applies to")
+    if min_rating is not None and (isinstance(min_rating, bool) or not isinstance(
+            min_rating, numbers.Real) or not math.isfinite(min_rating)):
+        raise ValueError(f"'min_rating' is {min_rating!r}, but needs to be a finite number")
     names = {'user': user, 'item': item, 'rating': rating, 'time': time}
-    names = {argument: name for argument, name in names.items() if name is not None}
-    for argument, name in names.items():
-        if name not in df.columns:
-            check_name(argument, str(name), set(map(str, df.columns)) - {str(name)})
-        missing = df[name].isna()
-        if missing.any():
-            raise ValueError(f"column '{name}' ('{argument}') holds {int(missing.sum())} NaN, the "
-                             f"first in row {df.index[int(missing.to_numpy().argmax())]!r}; drop "
-                             f"or fill these rows")
-    df = pd.DataFrame({argument: df[name] for argument, name in names.items()})
-    for argument in ('rating', 'time'):
-        if argument in df and not (pd.api.types.is_numeric_dtype(df[argument])
-                                   or pd.api.types.is_datetime64_any_dtype(df[argument])):
-            raise ValueError(f"column '{names[argument]}' ('{argument}') has dtype "
-                             f"{df[argument].dtype}, but needs numbers; convert it with "
-                             f"pandas.to_numeric or pandas.to_datetime")
+    names = {argument: name for argument, name in names.items()
+             if name is not None or argument in ('user', 'item')}
+    columns = {argument: _column(df, argument, name) for argument, name in names.items()}
+    if user == item:
+        raise ValueError(f"'user' and 'item' are both the column {user!r}; name two columns")
+    values = {argument: _numbers(argument, names[argument], columns[argument])
+              for argument in ('rating', 'time') if argument in columns}
     if min_rating is not None:
-        df = df[df.rating >= min_rating]
-    if df.empty:
+        # In the type of the column: a rating of 0.1 in double precision is at least 0.1.
+        keep = (columns['rating'] >= min_rating).to_numpy(dtype=bool)
+        columns = {argument: column[keep] for argument, column in columns.items()}
+        values = {argument: value[keep] for argument, value in values.items()}
+    if len(columns['user']) == 0:
         raise ValueError("no interaction is left" + (
             f" with a rating of at least {min_rating}; lower 'min_rating'"
             if min_rating is not None else ": the frame is empty"))
-    repeated = df.duplicated(['user', 'item'])
-    if repeated.any():
+    user_code, user_vocab = _codes('user', user, columns['user'])
+    item_code, item_vocab = _codes('item', item, columns['item'])
+    key = user_code * len(item_vocab) + item_code
+    ascending = np.sort(key)
+    if (ascending[1:] == ascending[:-1]).any():
         if duplicates == 'error':
-            first = [df.loc[repeated, column].tolist()[0] for column in ('user', 'item')]
+            repeated = pd.Series(key).duplicated().to_numpy()
+            row = int(repeated.argmax())
+            first = [columns[argument].iloc[[row]].tolist()[0] for argument in ('user', 'item')]
             raise ValueError(f"{int(repeated.sum())} duplicate pairs, the first is user "
                              f"{first[0]!r} and item {first[1]!r}; pass "
                              f"duplicates='first' or 'last' to keep one row of each")
-        if time is not None:
-            df = df.sort_values('time', kind='stable')
-        df = df.drop_duplicates(['user', 'item'], keep=duplicates).sort_index()
-    user_code, user_vocab = pd.factorize(df['user'], sort=True)
-    item_code, item_vocab = pd.factorize(df['item'], sort=True)
-    edge_index = torch.from_numpy(np.stack([user_code, item_code]).astype(np.int64))
+        order = (np.arange(len(key)) if time is None
+                 else columns['time'].argsort(kind='stable').to_numpy())
+        order = order[~pd.Series(key[order]).duplicated(keep=duplicates).to_numpy()]
+        order.sort()
+        user_code, item_code = user_code[order], item_code[order]
+        values = {argument: value[order] for argument, value in values.items()}
+    edge_index = torch.from_numpy(np.stack([user_code, item_code]))
     data = interaction_data(edge_index, len(user_vocab), len(item_vocab))
-    if rating is not None:
-        data[EDGE_TYPE].rating = torch.tensor(df['rating'].to_numpy(dtype=np.float32))
-    if time is not None:
-        stamp = df['time']
-        if pd.api.types.is_datetime64_any_dtype(stamp):
-            stamp = (stamp - pd.Timestamp(0, tz=stamp.dt.tz)) // pd.Timedelta(seconds=1)
-        data[EDGE_TYPE].time = torch.tensor(stamp.to_numpy().copy())
-    return FrameData(data, pd.Index(user_vocab), pd.Index(item_vocab))
+    for argument, value in values.items():
+        data[EDGE_TYPE][argument] = torch.tensor(value)
+    return FrameData(data, user_vocab, item_vocab)

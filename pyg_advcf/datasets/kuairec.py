@@ -1,8 +1,10 @@
 r"""KuaiRec."""
+import numpy as np
 import torch
 from torch_geometric.data import HeteroData
 
 from pyg_advcf.datasets.base import InteractionDataset
+from pyg_advcf.datasets.user_lists import read_ids
 from pyg_advcf.registry import DATASETS
 
 
@@ -26,18 +28,26 @@ class KuaiRec(InteractionDataset):
              'candidates': 'not_candidate.txt'}
     url = 'https://raw.githubusercontent.com/LehengTHU/AdvInfoNCE/HEAD/data/kuairec2'
 
+    #: Number of items in the catalogue, some of which occur in no split.
+    catalogue = 10_728
+
     def read(self) -> HeteroData:
         data = super().read()
         path = self.raw_paths[self.raw_file_names.index(self.files['candidates'])]
-        with open(path, encoding='utf-8') as f:
-            try:
-                barred = torch.tensor([int(line) for line in f if line.strip()], dtype=torch.long)
-            except ValueError as e:
-                raise ValueError(f"'{path}' is not a list of item ids ({e}); delete the file to "
-                                 f"fetch it again") from e
-        if barred.numel() > 0 and int(barred.max()) >= data['item'].num_nodes:
-            data['item'].num_nodes = int(barred.max()) + 1
+        barred, line = read_ids(path)
+        again = 'delete the file to fetch it again'
+        if len(line) != len(np.unique(line)):
+            raise ValueError(f"'{path}' is not a list of item ids with one in a line; {again}")
+        if len(barred) != len(np.unique(barred)):
+            raise ValueError(f"'{path}' holds {len(barred) - len(np.unique(barred))} items twice; "
+                             f"{again}")
+        if barred.max(initial=0) >= self.catalogue:
+            raise ValueError(f"'{path}' holds the item {barred.max()}, but the catalogue has "
+                             f"{self.catalogue:,} items; {again}")
+        data['item'].num_nodes = max(data['item'].num_nodes, int(barred.max(initial=0)) + 1)
         mask = torch.ones(data['item'].num_nodes, dtype=torch.bool)
-        mask[barred] = False
+        mask[torch.from_numpy(barred)] = False
+        if not mask.any():
+            raise ValueError(f"'{path}' leaves no item to rank; {again}")
         data['item'].candidate_mask = mask
         return data

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData, InMemoryDataset
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_callable, check_count, check_positive
 from pyg_advcf.interactions import interaction_data
 from pyg_advcf.registry import DATASETS
 
@@ -72,10 +72,11 @@ class SyntheticExposure(InMemoryDataset):
         seed: int = 0,
         transform: Optional[Callable] = None,
     ) -> None:
-        super().__init__(None, transform)
+        super().__init__(None, check_callable('transform', transform))
         check_count('num_users', num_users, minimum=2)
         check_count('num_items', num_items, minimum=2)
         check_count('rank', rank)
+        check_count('seed', seed, minimum=0)
         for argument, value in (('density', density), ('relevance', relevance),
                                 ('ood_exposure', ood_exposure), ('val_ratio', val_ratio),
                                 ('test_ratio', test_ratio)):
