@@ -113,19 +113,23 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[tuple[Sink, Path]]:
+def _temporary(path: Path, keep: bool) -> Iterator[Sink]:
+    # A new file next to `path`, which takes its place at the end if it is to be kept.
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     name = path.with_name(f'{path.name}.{_HOST}.{os.getpid()}.{secrets.token_hex(8)}.tmp')
     size = 0
     try:
-        # Mode 'x' neither opens what is there nor follows a link.
-        with open(name, 'xb') as f:
+        with open(name, 'xb') as f:  # Neither opens what is there nor follows a link.
             sink = Sink(f)
             try:
-                yield sink, name
+                yield sink
             finally:
                 size = sink.size
+            sink.finish()
+        if keep:
+            os.replace(name, path)
+            _sync_folder(path.parent)
     except OSError as e:
         name.unlink(missing_ok=True)
         if e.errno not in _FULL:
@@ -160,12 +164,8 @@ def replacing(path: PathLike) -> Iterator[Sink]:
         >>> path.read_bytes()
         b'hello'
     """
-    path = _file_path('path', path)
-    with _temporary(path) as (sink, name):
+    with _temporary(_file_path('path', path), keep=True) as sink:
         yield sink
-        sink.finish()
-        os.replace(name, path)
-        _sync_folder(path.parent)
 
 
 def check_writable(path: PathLike, argument: str = 'path') -> None:
@@ -187,9 +187,8 @@ def check_writable(path: PathLike, argument: str = 'path') -> None:
     """
     path = _file_path(argument, path)
     try:
-        with _temporary(path) as (sink, _):
+        with _temporary(path, keep=False) as sink:
             sink.write(bytes(4096))
-            sink.finish()
     except OSError as e:
         raise ValueError(f"'{argument}' is '{path}', which cannot be written ({e.strerror}); name "
                          f"a file in a folder that you may write to") from e

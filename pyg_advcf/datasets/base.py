@@ -93,11 +93,15 @@ class InteractionDataset(InMemoryDataset):
             found = repr(state.get('dataset')) if isinstance(state, dict) else 'something else'
             raise ValueError(f"'{path}' holds {found}, but not the dataset '{self.name}'; "
                              f"{_REMEDY}")
-        if state['pre_transform'] != _description(pre_transform):
-            raise ValueError(f"'{path}' was processed with the pre_transform "
-                             f"{state['pre_transform']}, but 'pre_transform' is "
-                             f"{_description(pre_transform)}; pass the same, or {_REMEDY[5:]}")
-        self.data, self.slices = HeteroData.from_dict(state['data']), state['slices']
+        made_with = state.get('pre_transform')
+        if made_with != _description(pre_transform):
+            raise ValueError(f"'{path}' was processed with the pre_transform {made_with}, but "
+                             f"'pre_transform' is {_description(pre_transform)}; pass the same, or "
+                             f"force_reload=True to process the raw files again")
+        try:
+            self.data, self.slices = HeteroData.from_dict(state['data']), state['slices']
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            raise ValueError(f"'{path}' holds no data ({type(e).__name__}: {e}); {_REMEDY}") from e
 
     @property
     def raw_file_names(self) -> list[str]:

@@ -71,10 +71,133 @@ def test_nan(column, value, message):
     (dict(user='userId', item='movieId', min_rating=3), "'min_rating' is given without 'rating'"),
     (dict(user='userId', item='movieId', rating='stars', min_rating=6), "lower 'min_rating'"),
     (dict(user='userId', item='movieId', duplicates='drop'), "'duplicates' is 'drop'"),
+    (dict(user=None, item='movieId'), "'user' is 'None'"),
+    (dict(user=['userId'], item='movieId'), r"'user' is .*Did you mean 'userId'"),
+    (dict(user='userId', item='userId'), "'user' and 'item' are both the column 'userId'"),
+    *[(dict(user='userId', item='movieId', rating='stars', min_rating=value), "'min_rating' is")
+      for value in ('x', True, np.inf, [1])],
 ])
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         from_frame(DF, **kwargs)
+
+
+@pytest.mark.parametrize('df', [None, [1], {'user': [1], 'item': [1]}, np.ones((2, 2))])
+def test_no_frame(df):
+    with pytest.raises(ValueError, match="'df' is a .*, but needs to be a pandas.DataFrame"):
+        from_frame(df)
+
+
+@pytest.mark.parametrize('column, values, message', [
+    ('user', [[1], [2], [3]], r"column 'user' \('user'\) holds ids that cannot be hashed or com"),
+    ('user', [1, (1, 2), 'a'], 'cannot be hashed or compared with each other'),
+    ('user', [object(), object(), object()], 'cannot be hashed or compared'),
+    ('item', [True, False, True], r"column 'item' \('item'\) holds True and False, but needs ids"),
+    ('rating', [1, 2, np.inf], r"column 'rating' \('rating'\) holds 1 values that are infinite or "
+                               'too large, the first in row 2'),
+    ('rating', [1, 1e300, 2], 'infinite or too large, the first in row 1'),
+    ('rating', [True, False, True], 'has dtype bool, but needs numbers'),
+    ('rating', [1j, 2, 3], 'has dtype complex128, but needs numbers'),
+    ('rating', pd.to_datetime([1, 2, 3]), 'has dtype datetime64.*, but needs numbers'),
+    ('time', [-np.inf, 1, 2], r"column 'time' \('time'\) holds 1 values that are infinite"),
+    ('time', pd.to_timedelta([1, 2, 3]), 'has dtype timedelta64.*, but needs numbers'),
+])
+def test_bad_columns(column, values, message):
+    df = pd.DataFrame({'user': ['a', 'b', 'a'], 'item': [1, 1, 2], 'rating': 1., 'time': 1})
+    df[column] = pd.Series(values)
+    with pytest.raises(ValueError, match=message):
+        from_frame(df, rating='rating', time='time')
+
+
+def test_two_columns_of_one_name():
+    df = pd.DataFrame([[1, 2, 3]], columns=['user', 'item', 'item'])
+    with pytest.raises(ValueError, match=r"'item' is 'item', which names 2 column\(s\) at once"):
+        from_frame(df)
+
+
+def test_extension_types():
+    df = pd.DataFrame({'user': pd.array([2, 1], dtype='Int64'), 'item': ['b', 'a'],
+                       'rating': pd.array([.5, 1], dtype='Float64'),
+                       'time': pd.array([3, 4], dtype='Int64')})
+    store = from_frame(df, rating='rating', time='time').data[EDGE_TYPE]
+    assert store.edge_index.tolist() == [[1, 0], [1, 0]]
+    assert store.rating.tolist() == [.5, 1] and store.time.tolist() == [3, 4]
+
+
+def test_rows_keep_their_order():
+    # Also if duplicates are dropped and the index is not sorted.
+    df = pd.DataFrame({'user': [3, 1, 3, 2], 'item': [0, 0, 0, 0], 't': [9, 8, 7, 6]},
+                      index=[9, 4, 7, 4])
+    for keep, users in (('first', [3, 1, 2]), ('last', [1, 3, 2])):
+        frame = from_frame(df, duplicates=keep)
+        assert frame.user_vocab[frame.data[EDGE_TYPE].edge_index[0]].tolist() == users
+    by_time = from_frame(df, time='t', duplicates='last').data[EDGE_TYPE]
+    assert by_time.time.tolist() == [9, 8, 6]
+
+
+def test_duplicates_within_a_second_are_ordered_by_time():
+    df = pd.DataFrame({'user': [1, 1], 'item': [1, 1], 'rating': [1., 2.],
+                       'time': pd.to_datetime([900, 100], unit='ms')})
+    for keep, rating in (('first', 2), ('last', 1)):
+        store = from_frame(df, rating='rating', time='time', duplicates=keep).data[EDGE_TYPE]
+        assert store.rating.tolist() == [rating]
+
+
+def test_strings_are_hashed_once(monkeypatch):
+    # Hashing the ids of all rows takes most of the time.
+    calls, factorize = [], pd.factorize
+    monkeypatch.setattr(pd, 'factorize', lambda *a, **k: calls.append(1) or factorize(*a, **k))
+
+    def fail(*args, **kwargs):
+        raise AssertionError('compares whole rows')
+
+    monkeypatch.setattr(pd.DataFrame, 'duplicated', fail)
+    monkeypatch.setattr(pd.DataFrame, 'drop_duplicates', fail)
+    twice = pd.DataFrame({'user': ['a', 'a'], 'item': ['x', 'x']})
+    assert from_frame(twice, duplicates='first').data[EDGE_TYPE].edge_index.tolist() == [[0], [0]]
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize('raw', ['u1', 3, None, [['u1']], {'u1', 'u7'}, object()])
+def test_what_is_no_list_of_ids(raw):
+    with pytest.raises(ValueError, match='the users are .*, but need to be a list of the user ids'):
+        from_frame(DF, user='userId', item='movieId').user_ids(raw)
+
+
+@pytest.mark.parametrize('raw', [[50], [50.], torch.tensor([50]), np.array([50]), pd.Series([50])])
+def test_forms_of_a_list_of_ids(raw):
+    frame = from_frame(DF, user='userId', item='movieId')
+    assert frame.item_ids(raw).tolist() == [2]
+    for unknown in ([50.5], [None], ['50'], [True], [99]):
+        with pytest.raises(ValueError, match='the item .* does not occur in the frame'):
+            frame.item_ids(unknown)
+
+
+def test_ids_that_are_tuples():
+    frame = from_frame(pd.DataFrame({'user': [(1, 2), (0, 1)], 'item': [1, 2]}))
+    assert frame.user_ids([(1, 2)]).tolist() == [1]
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (([0], torch.tensor([0])), r"'user' is \[0\], but needs to be a tensor"),
+    ((torch.tensor([0]), None), "'item' is None, but needs to be a tensor"),
+    ((torch.tensor([0]), torch.tensor([0]), 'x'), "'score' is 'x', but needs to be a tensor"),
+    ((torch.tensor([9]), torch.tensor([0])), "'user' holds the id 9"),
+    ((torch.tensor([0]), torch.tensor([[0, 3]])), "'item' holds the id 3"),
+    ((torch.tensor([0.]), torch.tensor([0])), "'user' has dtype torch.float32"),
+    ((torch.tensor([0, 1]), torch.tensor([0])), r'the shapes \[\[2\], \[1\], None\], but need to'),
+    ((torch.tensor([0]), torch.tensor([[0, 1]]), torch.tensor([1.])), 'the shapes'),
+    ((torch.tensor(0), torch.tensor(0)), 'the shapes'),
+])
+def test_bad_arguments_of_to_frame(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        from_frame(DF, user='userId', item='movieId').to_frame(*arguments)
+
+
+def test_no_recommendations_to_frame():
+    frame = from_frame(DF, user='userId', item='movieId')
+    none = torch.empty(0, dtype=torch.long)
+    assert len(frame.to_frame(none, none.view(0, 3), torch.empty(0, 3))) == 0
 
 
 def test_columns_without_names():

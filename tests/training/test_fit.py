@@ -18,7 +18,7 @@ from pyg_advcf import (
     fit,
     methods,
 )
-from pyg_advcf.training import step_for
+from pyg_advcf.training import save_atomically, step_for
 from pyg_advcf.transforms import RandomSplit
 
 
@@ -191,7 +191,7 @@ def test_checkpoint_of_another_run(toy, tmp_path):
     with pytest.raises(ValueError, match='is of .*BPR.*, but this run is .*InfoNCE'):
         fit(methods.infonce(LightGCN(toy, dim=8)), other, epochs=2, checkpoint=path, resume=True,
             progress=False)
-    torch.save({'something': 1}, path)
+    save_atomically({'something': 1}, path)
     with pytest.raises(ValueError, match='is of None, but this run is MinMaxStep'):
         run(toy, checkpoint=path, resume=True)
 
