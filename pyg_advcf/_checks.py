@@ -2,11 +2,35 @@ r"""Argument checks whose messages name the argument, the value and the remedy."
 import difflib
 import math
 import numbers
+import reprlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar, Union
 
+import numpy as np
 import torch
 from torch import Tensor
+
+T = TypeVar('T')
+
+
+def shown(value: Any) -> str:
+    r"""A value in a few words, for messages."""
+    if isinstance(value, Tensor):
+        return f'a tensor of {value.dtype} and shape {list(value.shape)}'
+    if isinstance(value, np.ndarray):
+        return f'a NumPy array of {value.dtype} and shape {list(value.shape)}'
+    if isinstance(value, (list, tuple, dict, set, frozenset)):
+        return f'the {type(value).__name__} {reprlib.repr(value)}'
+    text = repr(value)
+    return text if len(text) <= 80 else f'{text[:77]}... ({type(value).__name__})'
+
+
+def check_instance(argument: str, value: T, kind: Union[type, tuple[type, ...]],
+                   remedy: str) -> T:
+    r"""Returns ``value`` if it is an instance of ``kind``; ``remedy`` says what it needs to be."""
+    if not isinstance(value, kind):
+        raise ValueError(f"'{argument}' is {shown(value)}, but needs to be {remedy}")
+    return value
 
 
 def check_name(argument: str, value: Any, choices: Iterable[str]) -> str:
@@ -37,10 +61,15 @@ def check_count(argument: str, value: int, minimum: int = 1) -> int:
     return value
 
 
-def check_callable(argument: str, value: Any) -> Any:
-    r"""Returns ``value`` if it is ``None`` or can be called."""
+def check_bool(argument: str, value: bool) -> bool:
+    r"""Returns ``value`` if it is ``True`` or ``False``."""
+    return check_instance(argument, value, (bool, np.bool_), 'True or False')
+
+
+def check_callable(argument: str, value: Any, what: str = 'or a transform') -> Any:
+    r"""Returns ``value`` if it is ``None`` or can be called; ``what`` follows "a function"."""
     if value is not None and not callable(value):
-        raise ValueError(f"'{argument}' is {value!r}, but needs to be a function or a transform")
+        raise ValueError(f"'{argument}' is {shown(value)}, but needs to be a function {what}")
     return value
 
 

@@ -9,11 +9,12 @@ from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
+from pyg_advcf.record import Recorded
 
 _BOUND = 5.  # Of the positives' scores, in the authors' code.
 
 
-class ClampedViewInfoNCE(nn.Module):
+class ClampedViewInfoNCE(Recorded, nn.Module):
     r"""The contrast between two views as in the code of LightGCL's authors.
 
     .. math::

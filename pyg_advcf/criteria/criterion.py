@@ -8,6 +8,7 @@ from pyg_advcf._checks import check_name
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn.similarity import Dot, Similarity
+from pyg_advcf.record import Recorded
 
 REDUCTIONS = ('mean', 'sum', 'none')
 
@@ -41,7 +42,7 @@ def finite(neg: Tensor) -> Tensor:
     return neg.clamp(min=torch.finfo(neg.dtype).min / 4)
 
 
-class Criterion(nn.Module):
+class Criterion(Recorded, nn.Module):
     r"""Base class of criteria on scores: ``criterion(pos [B], neg [B, N], batch=None) -> loss``.
 
     A subclass implements :meth:`row_losses`, the value of every row; the base class checks the

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.ops import sampled_product
+from pyg_advcf.record import Recorded
 
 
-class EmbedHardness(nn.Module):
+class EmbedHardness(Recorded, nn.Module):
     r""":math:`g_{uj} = a_u \cdot b_j` with separate tables of the adversary, Xavier-normal.
 
     Args:
@@ -37,7 +38,7 @@ class EmbedHardness(nn.Module):
         return sampled_product(self.user(batch.user), self.item.weight, batch.neg_item)
 
 
-class MLPHardness(nn.Module):
+class MLPHardness(Recorded, nn.Module):
     r""":math:`g_{uj} = \phi_U(e_u) \cdot \phi_I(e_j)`, one linear layer and ReLU a side.
 
     The features are the layer-0 tables of the recommender, detached, as in the authors' code.
@@ -66,21 +67,21 @@ class MLPHardness(nn.Module):
         return sampled_product(user, item, neg_item)
 
 
-class UniformHardness(nn.Module):
+class UniformHardness(Recorded, nn.Module):
     r""":math:`g = 0`: no adversary, so that only the constant :math:`\ln k` remains."""
     def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
         return torch.zeros(batch.user.numel(), batch.neg_item.size(-1),
                            device=batch.neg_item.device)
 
 
-class RandomHardness(nn.Module):
+class RandomHardness(Recorded, nn.Module):
     r""":math:`p = r / \sum r` with :math:`r \sim U(0, 1)`, drawn at every call."""
     def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
         r = torch.rand(batch.user.numel(), batch.neg_item.size(-1), device=batch.neg_item.device)
         return r.clamp(min=torch.finfo(r.dtype).tiny).log()
 
 
-class PopularityHardness(nn.Module):
+class PopularityHardness(Recorded, nn.Module):
     r""":math:`g_j = \mathrm{bucket}_j / (3 \max_k \mathrm{bucket}_k)`, the authors' control.
 
     A bucket is the rank of an item's training degree among the distinct degrees.

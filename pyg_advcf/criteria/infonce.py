@@ -11,6 +11,7 @@ from pyg_advcf.criteria.criterion import REDUCTIONS, Criterion, check_scores, fi
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.ops.cross_entropy import chunked_cross_entropy
+from pyg_advcf.record import Recorded
 from pyg_advcf.registry import CRITERIA
 
 
@@ -51,7 +52,7 @@ class InfoNCE(Criterion):
         return infonce(pos, neg, 'none')
 
 
-class InBatchInfoNCE(nn.Module):
+class InBatchInfoNCE(Recorded, nn.Module):
     r"""InfoNCE on embeddings, with the other positives of the batch as negatives.
 
     :math:`S = \hat{A} \hat{B}^T / \tau` is classified with the diagonal as target.
@@ -126,7 +127,7 @@ class InBatchInfoNCE(nn.Module):
                 f'chunk_size={self.chunk_size}')
 
 
-class FullInfoNCE(nn.Module):
+class FullInfoNCE(Recorded, nn.Module):
     r"""InfoNCE against the whole catalogue, in chunks: memory is ``chunk_size * num_items``.
 
     .. math::

@@ -11,9 +11,10 @@ from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, reduce
 from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.record import Recorded
 
 
-class WeightNetwork(nn.Module):
+class WeightNetwork(Recorded, nn.Module):
     r"""Weights of triplets from their embeddings: :math:`\delta = \mathrm{softplus}(w^T
     \mathrm{relu}(W x))`, without biases.
 
@@ -63,7 +64,7 @@ class WeightNetwork(nn.Module):
         return self.out(self.hidden(x).relu()).squeeze(1)
 
 
-class InstanceWeighted(nn.Module):
+class InstanceWeighted(Recorded, nn.Module):
     r"""Any criterion, each positive weighted by a :class:`WeightNetwork`.
 
     .. math::

@@ -10,6 +10,7 @@ from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.infonce import infonce
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn.similarity import Cosine
+from pyg_advcf.record import Recorded
 
 
 def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
     return squared.where(positive, 1.).sqrt().where(positive, 0.)
 
 
-class InvCFLoss(nn.Module):
+class InvCFLoss(Recorded, nn.Module):
     r"""Invariant collaborative filtering: separate embeddings of preference and popularity.
 
     .. math::

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from pyg_advcf._checks import check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.record import Recorded
 
 
 def _squares(table: Tensor, ids: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def _squares(table: Tensor, ids: Tensor) -> Tensor:
     return count @ table.to(count.dtype).square().sum(1)
 
 
-class EmbeddingL2(nn.Module):
+class EmbeddingL2(Recorded, nn.Module):
     r""":math:`\lambda \frac{1}{2B} \sum \|e^0\|^2` over the layer-0 rows of a batch.
 
     Not Adam's ``weight_decay``, which also shrinks the rows that the batch does not use. A row

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count
 from pyg_advcf.embeddings import Embeddings, Index
+from pyg_advcf.record import Recorded
 
 
 def degree_bucket(degree: Tensor) -> Tensor:
@@ -17,7 +18,7 @@ def degree_bucket(degree: Tensor) -> Tensor:
     return torch.unique(degree, return_inverse=True)[1]
 
 
-class PopularityEmbedding(nn.Module):
+class PopularityEmbedding(Recorded, nn.Module):
     r"""Tables of users' and items' popularity, a row for each distinct training degree.
 
     Args:

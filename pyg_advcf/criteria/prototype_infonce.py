@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.criteria.grouping import first_occurrence
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
+from pyg_advcf.record import Recorded
 
 _BATCH = 4096  # Points of a step of k-means.
 
 
-class PrototypeInfoNCE(nn.Module):
+class PrototypeInfoNCE(Recorded, nn.Module):
     r"""InfoNCE of nodes against the centroids of all clusters, their own the positive.
 
     .. math::

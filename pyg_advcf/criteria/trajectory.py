@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_ids, check_name, check_positive
+from pyg_advcf.record import Recorded
 
 _DTYPES = {'float32': torch.float32, 'float16': torch.float16}
 _NEVER = -1
@@ -26,7 +27,7 @@ def trajectory(pos: Tensor, before: Tensor, known: Optional[Tensor] = None) -> T
     return gap.dot(gap) / max(pos.numel(), 1)
 
 
-class TrajectoryPenalty(nn.Module):
+class TrajectoryPenalty(Recorded, nn.Module):
     r"""Penalises changes of the positives' scores since some epochs ago.
 
     .. math::

@@ -11,9 +11,10 @@ from pyg_advcf.criteria.grouping import first_occurrence
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
 from pyg_advcf.ops.normalize import normalize
+from pyg_advcf.record import Recorded
 
 
-class ViewInfoNCE(nn.Module):
+class ViewInfoNCE(Recorded, nn.Module):
     r"""InfoNCE between two views of the batch's users, plus the same of its positive items.
 
     .. math::

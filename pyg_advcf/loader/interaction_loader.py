@@ -9,9 +9,10 @@ from pyg_advcf._checks import check_count, check_name
 from pyg_advcf.batch import Batch
 from pyg_advcf.interactions import EDGE_TYPE, held_out, num_nodes, validate
 from pyg_advcf.loader.negative_sampler import NEGATIVES, NegativeSampler
+from pyg_advcf.record import Recorded
 
 
-class InteractionLoader:
+class InteractionLoader(Recorded):
     r"""Mini-batches of the training interactions, with freshly sampled negatives.
 
     Everything is a tensor operation on the device of ``data``: no worker processes and no Python

@@ -18,6 +18,7 @@ from pyg_advcf.criteria.sdro import popularity_groups
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.methods.views import ViewRecommender
 from pyg_advcf.nn import Backbone, Cosine
+from pyg_advcf.record import recorded
 from pyg_advcf.registry import METHODS
 
 _ARGUMENTS = {
@@ -65,7 +66,7 @@ def method(criterion: type, example: str = 'MF(data, dim=8)', epochs: int = 2,
                   '    >>> recommender.recommend([0, 1], k=3).item.shape',
                   '    torch.Size([2, 3])']
         build.__doc__ = '\n'.join(lines)
-        return METHODS.register(build.__name__)(build)
+        return METHODS.register(build.__name__)(recorded(build))
 
     return decorate
 

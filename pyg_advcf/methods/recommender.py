@@ -11,6 +11,7 @@ from pyg_advcf.criteria import Criterion, EmbeddingCriterion, EmbeddingL2
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn import Backbone, Dot, Recommendations, Similarity
 from pyg_advcf.nn.backbone import FEATURES
+from pyg_advcf.record import Recorded
 
 
 class UnsupportedBackbone(ValueError):
@@ -22,7 +23,7 @@ def described(recommender: 'Recommender') -> str:
     return f'{recommender.__class__.__name__} with {recommender.criterion.__class__.__name__}'
 
 
-class Recommender(nn.Module):
+class Recommender(Recorded, nn.Module):
     r"""A trainable method: ``recommender(batch) -> loss``, ``recommender.recommend(user_ids, k)``.
 
     .. math::

@@ -25,6 +25,7 @@ from pyg_advcf.nn.similarity import Dot, Similarity
 from pyg_advcf.ops.spmm import graph_degrees
 from pyg_advcf.pairs import PairSet
 from pyg_advcf.ranking import Recommendations
+from pyg_advcf.record import Recorded
 
 _INITS = {
     'xavier_normal': nn.init.xavier_normal_,
@@ -95,7 +96,7 @@ def rows_read(
             Index.of(items, num_items) if items.numel() < num_items // 2 else None)
 
 
-class Backbone(nn.Module):
+class Backbone(Recorded, nn.Module):
     r"""Base class: the table :math:`E^0` of users and items, and the graph they are trained on.
 
     Args:

@@ -6,9 +6,10 @@ from pyg_advcf._checks import check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.ops import sampled_scores
+from pyg_advcf.record import Recorded
 
 
-class Similarity(nn.Module):
+class Similarity(Recorded, nn.Module):
     r"""Base class: scores of sampled pairs in training, and embeddings to rank with.
 
     Args:

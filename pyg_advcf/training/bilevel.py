@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf._checks import check_count, check_instance, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.instance_weighted import anchored_weights
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.accf import ACCF
 from pyg_advcf.methods.perturbed import Perturbed
-from pyg_advcf.training.step import Step
+from pyg_advcf.training.step import Step, check_recommender, check_same_nodes
 from pyg_advcf.training.updater import BuildOptimizer, Updater
 
 MODES = ('unrolled', 'finite_difference', 'alternating')
@@ -148,11 +148,15 @@ class BilevelStep(Step):
         prefer: str = 'easy',
         optimizer: Optional[BuildOptimizer] = None,
     ) -> None:
-        outer = recommender.outer_parameters()
+        outer = check_recommender(recommender).outer_parameters()
         if not outer:
             raise ValueError(f"'recommender' is {recommender.__class__.__name__}, which learns no "
                              f"weights by an outer problem; use Step, or pass the recommender "
                              f"itself to 'fit'")
+        check_instance('outer_loader', outer_loader, InteractionLoader,
+                       "an InteractionLoader of held-out pairs: InteractionLoader(data, "
+                       "split='outer')")
+        check_same_nodes('outer_loader', outer_loader, recommender)
         if outer_loader.split is None:
             raise ValueError("'outer_loader' draws training interactions, which the recommender "
                              "fits anyway; hold some out with RandomSplit(val=0, outer=0.05) and "

@@ -11,7 +11,7 @@ from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.recommender import Recommender
-from pyg_advcf.training.step import Step
+from pyg_advcf.training.step import Step, check_recommender
 from pyg_advcf.training.updater import BuildOptimizer, Updater
 
 
@@ -37,7 +37,8 @@ class MinMaxStep(Step):
         optimizer: As in :class:`Step`, for the recommender.
 
     Raises:
-        ValueError: If the recommender has no adversary, or an argument is out of range.
+        ValueError: If the recommender has no adversary, or an argument is of a wrong type or out
+            of range.
 
     Example:
         >>> from pyg_advcf import MF, methods
@@ -59,7 +60,7 @@ class MinMaxStep(Step):
         max_kl: Optional[float] = None,
         optimizer: Optional[BuildOptimizer] = None,
     ) -> None:
-        adversary = recommender.adversary_parameters()
+        adversary = check_recommender(recommender).adversary_parameters()
         if not adversary:
             raise ValueError(f"'recommender' has no adversary to train: its criterion is "
                              f"{recommender.criterion.__class__.__name__}; use Step, or pass the "

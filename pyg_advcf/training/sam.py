@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_bool, check_count, check_instance, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.methods.recommender import Recommender, described
-from pyg_advcf.training.step import Step
+from pyg_advcf.training.step import Step, check_recommender
 from pyg_advcf.training.updater import BuildOptimizer
 from pyg_advcf.transforms.perturb import global_scale
 
@@ -31,7 +31,7 @@ class SAM(Optimizer):
         adaptive: Whether to measure distance relative to the size of each parameter (ASAM).
 
     Raises:
-        ValueError: If ``rho`` is negative.
+        ValueError: If ``optimizer`` is not one, ``rho`` is negative, or ``adaptive`` not a bool.
 
     Example:
         >>> w = torch.nn.Parameter(torch.ones(2))
@@ -48,7 +48,8 @@ class SAM(Optimizer):
     """
     def __init__(self, optimizer: Optimizer, rho: float = 0.05, adaptive: bool = False) -> None:
         self.rho = check_positive('rho', rho, zero=True)
-        self.adaptive = adaptive
+        self.adaptive = check_bool('adaptive', adaptive)
+        check_instance('optimizer', optimizer, Optimizer, 'a torch.optim.Optimizer')
         self.optimizer = optimizer
         super().__init__(optimizer.param_groups, optimizer.defaults)
         # One list of groups, so that a scheduler of either changes both.
@@ -123,8 +124,8 @@ class SAMStep(Step):
         optimizer: As in :class:`Step`; it is what SAM goes around.
 
     Raises:
-        ValueError: If an argument is out of range, or if the recommender has an adversary or
-            records something at every call (:class:`~pyg_advcf.methods.SharpCF`).
+        ValueError: If an argument is of a wrong type or out of range, or if the recommender has an
+            adversary or records something at every call (:class:`~pyg_advcf.methods.SharpCF`).
 
     Example:
         >>> from pyg_advcf import MF, InteractionLoader, methods
@@ -142,7 +143,7 @@ class SAMStep(Step):
         warmup_epochs: int = 0,
         optimizer: Optional[BuildOptimizer] = None,
     ) -> None:
-        if recommender.single_pass:
+        if check_recommender(recommender).single_pass:
             raise ValueError(f"'recommender' ({described(recommender)}) records something at every "
                              f"call, but SAM calls it twice a step; use Step")
         super().__init__(recommender, lr, optimizer)

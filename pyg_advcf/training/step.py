@@ -4,13 +4,38 @@ from typing import Any, Optional
 
 from torch import Tensor
 
+from pyg_advcf._checks import check_instance
 from pyg_advcf.batch import Batch
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.recommender import Recommender, described
+from pyg_advcf.record import Recorded
 from pyg_advcf.training.updater import BuildOptimizer, Updater
 
 
-class Step:
+def check_recommender(recommender: Recommender) -> Recommender:
+    r"""Returns ``recommender`` if it is one."""
+    remedy = 'a Recommender, for example pyg_advcf.methods.bpr(backbone)'
+    if hasattr(recommender, '_orig_mod'):
+        remedy += "; compile it in place, recommender.compile(), in place of torch.compile"
+    return check_instance('recommender', recommender, Recommender, remedy)
+
+
+def check_same_nodes(argument: str, loader: InteractionLoader, recommender: Recommender) -> None:
+    r"""Raises if the loader draws from other nodes than the recommender has, or elsewhere."""
+    backbone = recommender.backbone
+    for what in ('num_users', 'num_items'):
+        theirs, ours = getattr(loader, what), getattr(backbone, what)
+        if theirs != ours:
+            raise ValueError(f"'{argument}' has {theirs} {what[4:]}, but the recommender's "
+                             f"backbone has {ours}; build both from the same data")
+    device = backbone.x.user.device
+    if loader.user.device != device:
+        raise ValueError(f"'{argument}' draws on {loader.user.device}, but the recommender is on "
+                         f"{device}; move both, data.to({str(device)!r}) before the loader is "
+                         f"built, or recommender.to({str(loader.user.device)!r})")
+
+
+class Step(Recorded):
     r"""One optimizer on all parameters of a recommender: ``step(batch)`` updates them once.
 
     The recommender says which losses there are, the step who is updated when, and
@@ -26,7 +51,8 @@ class Step:
         warmup_epochs: Epochs of another training before the method begins.
 
     Raises:
-        ValueError: If ``lr`` is not above 0, or if the recommender has an adversary or an outer
+        ValueError: If ``recommender`` is not one, ``lr`` is not above 0, ``optimizer`` not a
+            function that returns an optimizer, or if the recommender has an adversary or an outer
             problem, which this step would leave at their initial weights.
 
     Example:
@@ -44,6 +70,7 @@ class Step:
         _others: Sequence[Tensor] = (),
     ) -> None:
         # `_others` are the parameters that a subclass updates itself.
+        check_recommender(recommender)
         others = {id(p) for p in _others}
         for parameters, what, remedy in (
                 (recommender.adversary_parameters(), 'an adversary', 'MinMaxStep'),

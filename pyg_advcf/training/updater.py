@@ -1,12 +1,12 @@
 r"""Some parameters and the optimizer that updates them: the only place that knows optimizers."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Optional
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_callable, check_instance, check_positive, shown
 
 # Builds an optimizer from a list of parameters.
 BuildOptimizer = Callable[[list], Optimizer]
@@ -25,7 +25,8 @@ class Updater:
         argument: Name of the learning rate in error messages.
 
     Raises:
-        ValueError: If ``lr`` is not above 0.
+        ValueError: If ``parameters`` is not a list of tensors that can be trained, ``lr`` not
+            above 0, or ``optimizer`` not a function that returns an optimizer.
 
     Example:
         >>> w = torch.nn.Parameter(torch.ones(2))
@@ -41,9 +42,27 @@ class Updater:
         argument: str = 'lr',
     ) -> None:
         check_positive(argument, lr)
+        check_instance('parameters', parameters, Iterable, 'a list of tensors to train')
         self.parameters = list(parameters)
-        self.optimizer = (torch.optim.Adam(self.parameters, lr=lr, fused=True)
-                          if optimizer is None else optimizer(self.parameters))
+        if not self.parameters:
+            raise ValueError("'parameters' is empty: there is nothing to train; set "
+                             "'requires_grad' of what is to be trained")
+        for p in self.parameters:
+            check_instance('parameters', p, Tensor, 'a list of tensors to train')
+            if not (p.is_leaf and p.requires_grad):
+                raise ValueError(f"'parameters' holds a tensor of shape {list(p.shape)} that can't "
+                                 f"be trained: it needs to be a leaf with 'requires_grad', such as "
+                                 f"a torch.nn.Parameter")
+        self.builder = optimizer
+        if optimizer is None:
+            self.optimizer = torch.optim.Adam(self.parameters, lr=lr, fused=True)
+        else:
+            what = 'from a list of parameters to a torch.optim.Optimizer'
+            check_callable('optimizer', optimizer, what)
+            self.optimizer = optimizer(self.parameters)
+            if not isinstance(self.optimizer, Optimizer):
+                raise ValueError(f"'optimizer' returns {shown(self.optimizer)}, but needs to be a "
+                                 f"function {what}")
 
     def backward(self, loss: Tensor) -> None:
         r"""Computes the gradients of the parameters, and of nothing else."""

@@ -8,6 +8,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
+from pyg_advcf.record import Recorded
 from pyg_advcf.transforms.edges import keep_edges
 
 
@@ -39,7 +40,7 @@ def subgraph(graph: EdgeIndex, keep: Tensor) -> EdgeIndex:
     return EdgeIndex(pairs, sparse_size=graph.sparse_size(), sort_order='row').fill_cache_()
 
 
-class GraphView(BaseTransform):
+class GraphView(Recorded, BaseTransform):
     r"""Base class: a random part of the training graph, with all users, items and held-out pairs.
 
     Args:

@@ -12,6 +12,7 @@ from torch_geometric.transforms import BaseTransform
 from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.record import Recorded
 
 NORMS = ('row', 'global', 'sign')
 Objective = Callable[[Embeddings], Tensor]
@@ -88,7 +89,7 @@ def _only(delta: Embeddings, batch: Batch) -> Embeddings:
     return delta.with_tables(*out)
 
 
-class Perturbation(BaseTransform):
+class Perturbation(Recorded, BaseTransform):
     r"""Base class: a shift :math:`\Delta` of the layer-0 tables of users and items.
 
     As a transform it adds :math:`\Delta` to ``data['user'].x`` and ``data['item'].x``; inside a

@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -91,14 +92,15 @@ def test_resumed_run_equals_the_uninterrupted_one(toy, tmp_path, hardness):
     straight, expected = run(toy, hardness=hardness, epochs=20)
     path = tmp_path / 'run.pt'
     run(toy, hardness=hardness, epochs=8, checkpoint=path)
+    step, loader = make(toy, hardness)
     torch.manual_seed(123)  # A new process has another state.
-    step, loader = make(toy, hardness, seed=7)
+    loader.generator.manual_seed(7)
     history = fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True,
                   progress=False)
     assert same_weights(step.recommender, straight)
     assert without_seconds(history) == without_seconds(expected)
     # Resuming a finished run trains nothing and gives the same.
-    step, loader = make(toy, hardness, seed=8)
+    step, loader = make(toy, hardness)
     fit(step, loader, epochs=20, evaluate_every=2, checkpoint=path, resume=True, progress=False)
     assert same_weights(step.recommender, straight)
 
@@ -122,17 +124,6 @@ def test_interrupted_run_resumes(toy, tmp_path):
     assert same_weights(step.recommender, straight)
 
 
-def test_diverged_training_names_step_method_and_tensor(toy):
-    step = Step(methods.bpr(MF(toy, dim=8), l2=1.),
-                optimizer=lambda p: torch.optim.SGD(p, lr=1e30))
-    with pytest.raises(FloatingPointError,
-                       match=r'the loss of Recommender with BPR is (inf|nan) in step \d+ of epoch '
-                             r'0; the first tensor that is not finite is '
-                             r"'backbone.user_embedding.weight'"):
-        fit(step, InteractionLoader(toy, 64), epochs=50, evaluate=lambda: {'recall@20': 0.},
-            progress=False)
-
-
 def test_diverged_training_keeps_the_best_weights(toy):
     class Breaks(Recommender):
         calls = 0
@@ -147,21 +138,128 @@ def test_diverged_training_keeps_the_best_weights(toy):
         evaluate=lambda: {'recall@20': 0.}, progress=False)
     torch.manual_seed(0)
     step = Step(Breaks(MF(toy, dim=8), criteria.BPR(), l2=1e-4))
-    with pytest.raises(FloatingPointError, match='in step 2 of epoch 2.*best epoch, 1'):
+    with pytest.raises(FloatingPointError, match='in step 2 of epoch 2.*first is not known.*state '
+                       'outside of its state_dict.*best epoch, 1'):
         fit(step, InteractionLoader(toy, 64, seed=1), epochs=50, evaluate_every=2,
             evaluate=lambda: {'recall@20': 0.}, progress=False)
     assert same_weights(step.recommender, straight.recommender)
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(epochs=0), "'epochs' is 0"), (dict(evaluate_every=0), "'evaluate_every' is 0"),
-    (dict(patience=0), "'patience' is 0"), (dict(monitor='recall'), "'monitor' is 'recall'"),
-    (dict(monitor='recal@20'), "'metrics' is 'recal'.*Did you mean 'recall'"),
-    (dict(resume=True), "'checkpoint' does not name a file"),
+class Unhelpful:
+    r"""Any wrong value: it has no length, no truth and no order."""
+    def __bool__(self):
+        raise TypeError
+
+    __len__ = __lt__ = __eq__ = __bool__
+    __hash__ = None
+
+
+@pytest.mark.parametrize('argument, values, message', [
+    ('epochs', [0, -1, 2.5, None, '3', True], 'needs to be an integer of at least 1'),
+    ('evaluate_every', [0, 1.5, None, 'x'], 'needs to be an integer of at least 1'),
+    ('patience', [0, 0.5, 'x'], 'needs to be an integer of at least 1'),
+    ('select_from', [-1, 0.5, 'x'], 'needs to be an integer of at least 0'),
+    ('monitor', [None, 20, b'recall@20', ['recall@20']], 'the name of a metric'),
+    ('monitor', ['recall', 'recall@', 'recall@x', 'recall@0', 'recall@-1', 'recall@1.5',
+                 'recall@\u0662'], "needs the form 'recall@20'"),
+    ('monitor', ['recal@20', '@20'], 'which is not known'),
+    ('evaluate', [3, {'recall@20': 1.}], 'needs to be a function without arguments'),
+    ('track', [3, {'recall@20': 1.}], 'needs to be a function without arguments'),
+    ('checkpoint', [3, b'run.pt', ['run.pt']], 'needs to be the name of a file'),
+    ('progress', [None, 1, 'yes'], 'needs to be True or False'),
+    ('resume', [1, None, 'weight', 'True', torch.ones(2)], "needs to be True, False or 'weights'"),
+    ('lr', [0, -1., float('nan'), 'x'], 'needs to be a finite number above 0'),
+    ('loader', [None, 3, [1, 2]], 'needs to be an InteractionLoader'),
+    ('step', [None, 3, 'bpr', MF, torch.nn.Linear(1, 1)], 'needs to be a Recommender'),
+], ids=range(15))
+def test_bad_arguments(toy, argument, values, message):
+    if argument == 'monitor':
+        values = [*values, Unhelpful()] if 'metric' in message else values
+    else:
+        values = [*values, Unhelpful()]
+    method = methods.bpr(MF(toy, dim=4))
+    before = method.backbone.x.user.clone()
+    for value in values:
+        arguments = {'step': method, 'loader': InteractionLoader(toy, 64), 'epochs': 2,
+                     'progress': False, argument: value}
+        with pytest.raises(ValueError, match=f"'{argument}' is .*{message}"):
+            fit(**arguments)
+    assert torch.equal(before, method.backbone.x.user)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_before_training(toy, tmp_path):
+    (tmp_path / 'file').touch()
+    method = methods.bpr(MF(toy, dim=4))
+    before = method.backbone.x.user.clone()
+    for path in (tmp_path, tmp_path / 'file' / 'run.pt', '/proc/nowhere/run.pt'):
+        with pytest.raises(ValueError, match="'checkpoint' is '"):
+            fit(method, InteractionLoader(toy, 64), epochs=2, checkpoint=path, progress=False)
+    assert torch.equal(before, method.backbone.x.user)
+
+
+def test_resuming_needs_a_file(toy):
+    for resume in (True, 'weights'):
+        with pytest.raises(ValueError, match=f"'resume' is {resume!r}, but 'checkpoint' does not"):
+            run(toy, resume=resume)
+
+
+def test_loader_of_other_data(toy, toy_factory):
+    with pytest.raises(ValueError, match="'loader' has 41 items, but the recommender's backbone "
+                       'has 40; build both from the same data'):
+        fit(methods.bpr(MF(toy, dim=4)), InteractionLoader(toy_factory(num_items=41), 64), 2)
+
+
+def test_a_compiled_recommender_is_an_error_that_says_how(toy):
+    method = methods.bpr(MF(toy, dim=4))
+    with pytest.raises(ValueError, match=r"(?s)'step' is .*needs to be a Recommender"):
+        fit(torch.compile(method), InteractionLoader(toy, 64), 2)
+    with pytest.raises(ValueError, match=r"compile it in place, recommender.compile\(\)"):
+        Step(torch.compile(method))
+
+
+@pytest.mark.parametrize('argument', ['evaluate', 'track'])
+@pytest.mark.parametrize('value, message', [
+    (None, 'is None, but needs to be a dictionary of numbers'),
+    (0.5, 'is 0.5, but needs to be a dictionary of numbers'),
+    ({'recall@20': 'high'}, "returns 'high' for 'recall@20', but needs to return a number"),
+    ({'recall@20': None}, 'returns None for'), ({'recall@20': [1.]}, 'returns the list'),
+    ({'recall@20': True}, 'returns True for'), ({'recall@20': torch.ones(2)}, 'returns a tensor'),
+    ({3: 1.}, 'returns 1.0 for 3, but'),
+    ({'recall@20': 1., 'loss': 1.}, "returns the name 'loss', under which the history has somet"),
 ])
-def test_bad_arguments(toy, kwargs, message):
+def test_what_evaluate_and_track_return(toy, argument, value, message):
+    other = {'evaluate': lambda: {'recall@20': 0.}}
     with pytest.raises(ValueError, match=message):
-        run(toy, **kwargs)
+        fit(methods.bpr(MF(toy, dim=4)), InteractionLoader(toy, 64), 2, progress=False,
+            **{**other, argument: lambda: value})
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_no_epoch_is_chosen_by_what_is_not_finite(toy, value):
+    with pytest.raises(ValueError, match=r"'evaluate\(\)' returns (nan|inf) for 'recall@20', by"):
+        fit(methods.bpr(MF(toy, dim=4)), InteractionLoader(toy, 64), 2, progress=False,
+            evaluate=lambda: {'recall@20': value})
+    with pytest.raises(ValueError, match="'monitor' is 'recall@20', which is not known.*ndcg@5"):
+        fit(methods.bpr(MF(toy, dim=4)), InteractionLoader(toy, 64), 2, progress=False,
+            evaluate=lambda: {'ndcg@5': 1.})
+
+
+def test_figures_become_plain_numbers(toy, tmp_path):
+    values = {'recall@20': np.float32(0.5), 'count': np.int64(3), 'tensor': torch.tensor(0.25)}
+    history = fit(methods.bpr(MF(toy, dim=4)), InteractionLoader(toy, 64), 2, progress=False,
+                  evaluate=lambda: values, track=lambda: {'gap': float('nan')},
+                  checkpoint=tmp_path / 'run.pt')
+    record = history.evaluated[0]
+    assert [type(record[k]) for k in values] == [float, int, float] and math.isnan(record['gap'])
+
+
+def test_a_step_that_returns_no_loss(toy):
+    class Own(Step):
+        def __call__(self, batch):
+            return float(super().__call__(batch))
+
+    with pytest.raises(ValueError, match=r'Own\(Recommender with BPR\) returns 0.*needs to return'):
+        fit(Own(methods.bpr(MF(toy, dim=4))), InteractionLoader(toy, 64), 2, progress=False)
 
 
 def test_empty_validation_split_is_an_error_before_training(toy):
@@ -179,20 +277,10 @@ def test_damaged_checkpoint(toy, tmp_path):
         run(toy, checkpoint=tmp_path / 'run.pt', resume=True)
 
 
-def test_checkpoint_of_another_run(toy, tmp_path):
+def test_checkpoint_of_something_else(toy, tmp_path):
     path = tmp_path / 'run.pt'
-    run(toy, epochs=2, checkpoint=path)
-    step, _ = make(toy)
-    other = InteractionLoader(toy, 32, 4)
-    with pytest.raises(ValueError, match='is of MinMaxStep.*batch_size=64.*but.*batch_size=32'):
-        fit(step, other, checkpoint=path, resume=True, progress=False)
-    # Of another method with the same tensors, too.
-    fit(methods.bpr(LightGCN(toy, dim=8)), other, epochs=2, checkpoint=path, progress=False)
-    with pytest.raises(ValueError, match='is of .*BPR.*, but this run is .*InfoNCE'):
-        fit(methods.infonce(LightGCN(toy, dim=8)), other, epochs=2, checkpoint=path, resume=True,
-            progress=False)
     save_atomically({'something': 1}, path)
-    with pytest.raises(ValueError, match='is of None, but this run is MinMaxStep'):
+    with pytest.raises(ValueError, match="run.pt' is no checkpoint of 'fit'.*delete it to start"):
         run(toy, checkpoint=path, resume=True)
 
 

@@ -3,7 +3,16 @@ import copy
 import pytest
 import torch
 
-from pyg_advcf import MF, InteractionLoader, LightGCN, Step, methods
+from pyg_advcf import (
+    MF,
+    BilevelStep,
+    InteractionLoader,
+    LightGCN,
+    MinMaxStep,
+    SAMStep,
+    Step,
+    methods,
+)
 from pyg_advcf.transforms import RandomSplit
 
 
@@ -90,3 +99,40 @@ def test_bad_arguments(toy):
     with pytest.raises(ValueError, match='has an outer problem, which Step .*; use BilevelStep'):
         Step(methods.ACCF(MF(data, dim=8), weighting='bilevel'))
     Step(methods.ACCF(MF(data, dim=8), weighting='joint'))
+
+
+@pytest.mark.parametrize('kind', [Step, MinMaxStep, SAMStep, BilevelStep])
+@pytest.mark.parametrize('value', [None, 3, 'bpr', torch.nn.Linear(1, 1)])
+def test_what_is_no_recommender(toy, kind, value):
+    more = (InteractionLoader(toy, 8), ) if kind is BilevelStep else ()
+    with pytest.raises(ValueError, match="'recommender' is .* needs to be a Recommender"):
+        kind(value, *more)
+
+
+@pytest.mark.parametrize('kind, name, values', [
+    (Step, 'lr', [0, None, 'x']), (Step, 'optimizer', [3, 'adam']),
+    (MinMaxStep, 'lr', [0, None, 'x']), (MinMaxStep, 'adversary_lr', [0, None, 'x']),
+    (MinMaxStep, 'interval', [0, 1.5, None]), (MinMaxStep, 'offset', [-1, 1.5, None]),
+    (MinMaxStep, 'adversary_warmup', [-1, 1.5, None]), (MinMaxStep, 'max_passes', [-1, 1.5, None]),
+    (MinMaxStep, 'max_kl', [0, 'x']), (SAMStep, 'rho', [-1, None, 'x']),
+    (SAMStep, 'adaptive', [None, 1, 'x']), (SAMStep, 'warmup_epochs', [-1, 1.5, None]),
+    (BilevelStep, 'outer_loader', [None, 3]), (BilevelStep, 'mode', [None, 3, [], 'unroled']),
+    (BilevelStep, 'every', [0, 1.5, None]), (BilevelStep, 'lookahead_lr', [-1, 'x']),
+    (BilevelStep, 'outer_lr', [0, None, 'x']), (BilevelStep, 'anchor', [0, None, 'x']),
+    (BilevelStep, 'prefer', [None, 3, [], 'eas']), (BilevelStep, 'optimizer', [3]),
+])
+def test_bad_arguments_of_any_type(toy, kind, name, values):
+    data = RandomSplit(val=0., outer=0.1, per_user=False)(toy)
+    build = {MinMaxStep: methods.advinfonce, BilevelStep: methods.ACCF}.get(kind, methods.bpr)
+    fixed = {'outer_loader': InteractionLoader(data, 8, split='outer')} if (
+        kind is BilevelStep) else {}
+    for value in values:
+        with pytest.raises(ValueError, match=f"'{name}' "):
+            kind(build(MF(data, dim=4)), **{**fixed, name: value})
+
+
+def test_an_outer_loader_of_other_data(toy, toy_factory):
+    split = RandomSplit(val=0., outer=0.1, per_user=False)
+    method, other = methods.ACCF(MF(split(toy), dim=4)), split(toy_factory(num_users=31))
+    with pytest.raises(ValueError, match="'outer_loader' has 31 users, but .* has 30"):
+        BilevelStep(method, InteractionLoader(other, 8, split='outer'))

@@ -52,10 +52,18 @@ def test_takes_the_arguments_of_the_step(data):
                     mode='alternating')
     assert step.mode == 'alternating'
     assert step.outer_updater.optimizer.param_groups[0]['lr'] == 0.2
-    with pytest.raises(TypeError, match='interval'):
+    with pytest.raises(ValueError, match="'argument of Step' is 'interval', which is not known"):
         step_for(methods.bpr(MF(data, dim=4)), loader, interval=7)
     with pytest.raises(ValueError, match="'lr' is -1"):
         step_for(methods.bpr(MF(data, dim=4)), loader, lr=-1)
+
+
+def test_bad_arguments(data):
+    method, loader = methods.bpr(MF(data, dim=4)), InteractionLoader(data, 64)
+    with pytest.raises(ValueError, match="'recommender' is MF.*needs to be a Recommender"):
+        step_for(MF(data, dim=4), loader)
+    with pytest.raises(ValueError, match="'loader' is .* needs to be an InteractionLoader"):
+        step_for(method, [1, 2])
 
 
 def test_held_out_pairs_come_as_the_others_do(data):

@@ -75,3 +75,16 @@ def test_bad_learning_rate():
             Updater(pair(), lr)
         with pytest.raises(ValueError, match=f"'outer_lr' is {lr}"):
             Updater(pair(), lr, argument='outer_lr')
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(parameters=[]), "'parameters' is empty"), (dict(parameters=3), "'parameters' is 3"),
+    (dict(parameters=[1.]), "'parameters' is 1.0, but needs to be a list of tensors"),
+    (dict(parameters=[torch.zeros(2)]), r"a tensor of shape \[2\] that can't be trained"),
+    (dict(lr='x'), "'lr' is 'x'"), (dict(lr=None), "'lr' is None"),
+    (dict(optimizer=3), "'optimizer' is 3, but needs to be a function from a list of parameters"),
+    (dict(optimizer=lambda p: None), "'optimizer' returns None, but needs to be a function"),
+])
+def test_bad_arguments_of_any_type(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Updater(**{'parameters': pair(), **arguments})
