@@ -54,12 +54,23 @@ class _Call:
         return found
 
 
+class _ConstructorSignature:
+    r"""That of ``__init__``, for tools that would take it from :meth:`Recorded.__new__`."""
+    def __get__(self, obj: Optional['Recorded'], owner: type) -> inspect.Signature:
+        if obj is not None:  # A call of an instance has another.
+            raise AttributeError('__signature__')
+        signature = inspect.signature(owner.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 class Recorded:
     r"""Base class of objects that know the arguments of their constructor; see :func:`arguments`.
 
     It goes before other base classes, ``class Mine(Recorded, torch.nn.Module)``. The call of the
     class counts, not those of ``super().__init__`` in it. Copies keep the record.
     """
+    __signature__ = _ConstructorSignature()
+
     def __new__(cls, *args: Any, **kwargs: Any) -> 'Recorded':
         self = super().__new__(cls)
         self.__dict__[_KEY] = _Call(cls, args, kwargs)

@@ -1,5 +1,6 @@
 import copy
 import functools
+import inspect
 import json
 import os
 import pickle
@@ -190,3 +191,22 @@ def test_own_functions_may_be_recorded():
 
     assert arguments(cold()) == {'temperature': 0.01} and target(cold()) is cold
     assert nn.Similarity in type(cold()).__mro__
+
+
+def test_signatures_are_those_of_constructors_and_of_calls():
+    assert list(inspect.signature(MF).parameters) == ['data', 'dim', 'init']
+    assert list(inspect.signature(Scaled).parameters) == ['scale', 'more', 'temperature', 'rest']
+    assert list(inspect.signature(MF).parameters) == list(MF.__signature__.parameters)
+    # What documentation takes them from, and older versions of `inspect` by themselves.
+    assert list(inspect.signature(criteria.BPR()).parameters) != ['reduction']
+
+
+class EdgeLike(transforms.GraphView):
+    r"""A view without a constructor of its own."""
+    def draw(self, graph):
+        return graph
+
+
+def test_subclasses_without_a_constructor():
+    assert list(inspect.signature(EdgeLike).parameters) == ['ratio', 'seed', 'generator']
+    assert arguments(EdgeLike(0.3)) == {'ratio': 0.3, 'seed': 0, 'generator': None}
