@@ -106,7 +106,7 @@ def _load(checkpoint: Path, resume: Union[bool, str], experiment: dict[str, Any]
     r"""The content of a checkpoint; with ``resume=True`` of one of the same experiment."""
     state = load_safely(checkpoint, 'delete it to start anew')
     if (not isinstance(state, dict) or state.get('format') != _FORMAT
-            or state.keys() != _ENTRIES):
+            or state.keys() != _ENTRIES or not isinstance(state['step'], dict)):
         raise ValueError(f"the file '{checkpoint}' is no checkpoint of 'fit' in this version of "
                          f"the library; delete it to start anew")
     if resume is True:
@@ -122,7 +122,8 @@ def _load(checkpoint: Path, resume: Union[bool, str], experiment: dict[str, Any]
 def _load_weights(method: Recommender, state: dict[str, Any], checkpoint: Path) -> None:
     r"""Sets the parameters to those of the best epoch of a checkpoint, or else of the last."""
     weights = state['step'].get('recommender') if state['best'] is None else state['best']
-    weights = {} if weights is None else weights
+    weights = weights if isinstance(weights, dict) else {}
+    weights = {name: t for name, t in weights.items() if isinstance(t, Tensor)}
     own = dict(method.named_parameters())
     wrong = [f"'{name}' is {list(p.shape)}, the checkpoint has "
              + (f'{list(weights[name].shape)}' if name in weights else 'none')
