@@ -7,8 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_advcf._checks import check_ids
-from pyg_advcf.batch import Batch
+from pyg_advcf._checks import (
+    check_floats,
+    check_ids,
+    check_instance,
+    check_integers,
+    reads_values,
+)
+from pyg_advcf.batch import Batch, check_batch
 
 
 class Index:
@@ -32,7 +38,7 @@ class Index:
     @classmethod
     def of(cls, ids: Tensor, size: int) -> 'Index':
         r"""The index of a table with a row for each of the distinct ``ids``, in rising order."""
-        check_ids('batch', ids, size)
+        ids = check_ids('batch', ids, size)
         seen = torch.zeros(size, dtype=torch.bool, device=ids.device)
         seen[ids] = True
         ids = seen.nonzero().view(-1)
@@ -48,7 +54,7 @@ class Index:
         """
         if torch.compiler.is_compiling():
             return self.position[ids]
-        if ids.is_inference():  # Has no version.
+        if not isinstance(ids, Tensor) or ids.is_inference():  # Has no version.
             return self._look_up(ids)
         key = id(ids), ids._version  # The entry keeps the tensor, so its `id` is not reused.
         if key not in self._found:
@@ -56,6 +62,7 @@ class Index:
         return self._found[key][1]
 
     def _look_up(self, ids: Tensor) -> Tensor:
+        ids = check_integers('ids', ids)
         if ids.device.type == 'cpu':
             check_ids('ids', ids, self.position.numel())
         rows = self.position[ids]
@@ -65,6 +72,16 @@ class Index:
                              f"for another batch; call 'encode' with the batch that is scored, or "
                              f"compute all embeddings by calling the backbone")
         return rows
+
+
+def _read(ids: Tensor, table: Tensor, index: Optional[Index]) -> Tensor:
+    r"""The rows of ``table`` that belong to ``ids``."""
+    if index is not None:
+        return F.embedding(index(ids), table)
+    ids = check_integers('ids', ids)
+    if reads_values(ids):
+        check_ids('ids', ids, table.size(0))
+    return F.embedding(ids, table)
 
 
 def _same(a: Optional[Index], b: Optional[Index]) -> bool:
@@ -113,16 +130,17 @@ class Embeddings:
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         r"""The rows of the batch's users, positive items and negative items."""
+        batch = check_batch(batch)
         return (self.user_rows(batch.user), self.item_rows(batch.item),
                 self.item_rows(batch.neg_item))
 
     def users(self, ids: Tensor) -> Tensor:
         r"""The embeddings of the user ids, ``[*, D]``."""
-        return F.embedding(self.user_rows(ids), self.user)
+        return _read(ids, self.user, self.user_index)
 
     def items(self, ids: Tensor) -> Tensor:
         r"""The embeddings of the item ids, ``[*, D]``."""
-        return F.embedding(self.item_rows(ids), self.item)
+        return _read(ids, self.item, self.item_index)
 
     @property
     def is_complete(self) -> bool:
@@ -151,7 +169,9 @@ class Embeddings:
         Raises:
             ValueError: If the others hold different rows.
         """
+        check_instance('function', function, Callable, 'a function of tables')
         for other in others:
+            check_instance('others', other, Embeddings, 'Embeddings')
             if not (_same(self.user_index, other.user_index)
                     and _same(self.item_index, other.item_index)):
                 raise ValueError("the embeddings hold different rows; encode all of them for the "
@@ -174,3 +194,46 @@ class Embeddings:
     def replace(self, **changes) -> 'Embeddings':
         r"""A copy with some attributes changed."""
         return replace(self, **changes)
+
+
+def check_embeddings(
+    argument: str,
+    z: Embeddings,
+    num_users: Optional[int] = None,
+    num_items: Optional[int] = None,
+) -> Embeddings:
+    r"""Returns ``z`` if its tables fit each other, and the sizes that are given.
+
+    Args:
+        argument: Its name in the message.
+        z: What is checked.
+        num_users: Users that it has to embed, if it holds all of them.
+        num_items: Items that it has to embed, if it holds all of them.
+
+    Raises:
+        ValueError: If it is no :class:`Embeddings`, or its tables are not ``[n, D]`` and ``[m, D]``
+            of one floating-point type on one device.
+    """
+    check_instance(argument, z, Embeddings,
+                   'Embeddings(user, item), as a backbone returns them')
+    for name, table in (('user', z.user), ('item', z.item)):
+        check_floats(f'{argument}.{name}', table, ('rows', 'D'))
+    user, item = z
+    if user.size(1) != item.size(1) or user.dtype != item.dtype or user.device != item.device:
+        raise ValueError(f"'{argument}' embeds users as {user.dtype} {list(user.shape)} on "
+                         f"{user.device} and items as {item.dtype} {list(item.shape)} on "
+                         f"{item.device}, but both need one width, one type and one device")
+    if (num_users is not None and z.user_index is None and user.size(0) != num_users) or (
+            num_items is not None and z.item_index is None and item.size(0) != num_items):
+        raise ValueError(f"'{argument}' embeds {user.size(0)} users and {item.size(0)} items, but "
+                         f"'data' has {num_users} and {num_items}; embed all of them, in order")
+    return z
+
+
+def check_rows(z: Embeddings, batch: Batch, negatives: bool = True) -> Batch:
+    r"""Returns ``batch`` if ``z`` can have rows for it: as :func:`pyg_advcf.batch.check_batch`.
+
+    Embeddings that hold some rows look the ids up themselves.
+    """
+    return check_batch(batch, *(table.size(0) if index is None else None for table, index in (
+        (z.user, z.user_index), (z.item, z.item_index))), negatives=negatives)

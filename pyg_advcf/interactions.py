@@ -6,18 +6,30 @@ held-out pairs: ``val_edge_label_index``, and ``test_edge_label_index`` or, for 
 split ``outer`` holds training interactions that are left out of the graph for the outer problem of
 bi-level training. They are known, so they are neither sampled as negatives nor recommended.
 """
-import numbers
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_ids, check_name
+from pyg_advcf._checks import (
+    check_count,
+    check_ids,
+    check_instance,
+    check_integers,
+    check_mask,
+    check_name,
+    check_pairs,
+    check_sizes,
+)
 
 EDGE_TYPE = ('user', 'interacts', 'item')
 _SUFFIX = '_edge_label_index'
+# Pairs that were found to be right, with their version and the sizes: what is evaluated every few
+# epochs is looked through once. A change in place makes another version.
+_CHECKED = WeakIdKeyDictionary()
 
 
 def split_key(split: str) -> str:
@@ -44,7 +56,8 @@ def interaction_data(
     r"""Builds and validates the :class:`~torch_geometric.data.HeteroData` of a set of interactions.
 
     Args:
-        edge_index: Training pairs, ``[2, E]``, users in row 0.
+        edge_index: Training pairs, ``[2, E]``, users in row 0. Integers of any width; those that
+            are not 32 or 64 bits wide are widened.
         num_users: Number of users.
         num_items: Number of items.
         **splits: Held-out pairs by split name, for example ``val=...``, ``test_ood=...``.
@@ -59,17 +72,30 @@ def interaction_data(
         ['val']
     """
     data = HeteroData()
-    data['user'].num_nodes = num_users
-    data['item'].num_nodes = num_items
-    data[EDGE_TYPE].edge_index = edge_index
-    for name, pairs in splits.items():
-        data[EDGE_TYPE][split_key(name)] = pairs
+    data['user'].num_nodes = check_count('num_users', num_users)
+    data['item'].num_nodes = check_count('num_items', num_items)
+    for key, pairs in (('edge_index', edge_index),
+                       *((split_key(name), pairs) for name, pairs in splits.items())):
+        wide = check_integers(key, pairs, (2, 'E'))
+        data[EDGE_TYPE][key] = pairs if pairs.dtype == torch.int32 else wide
     return validate(data)
+
+
+def _store(data: HeteroData) -> Any:
+    r"""What ``data`` holds for the edge type."""
+    check_instance('data', data, HeteroData,
+                   "the HeteroData of interactions; build it with 'pyg_advcf.interaction_data' or "
+                   "'pyg_advcf.datasets.from_frame'")
+    if EDGE_TYPE not in data.edge_types or 'edge_index' not in data[EDGE_TYPE]:
+        raise ValueError(f"'data' has the edge types {data.edge_types}, but needs {EDGE_TYPE} with "
+                         f"an 'edge_index'; build it with 'pyg_advcf.interaction_data' or "
+                         f"'pyg_advcf.datasets.from_frame'")
+    return data[EDGE_TYPE]
 
 
 def split_names(data: HeteroData, prefix: str = '') -> list[str]:
     r"""The names of the held-out splits, for example ``['val', 'test_iid', 'test_ood']``."""
-    return [key[:-len(_SUFFIX)] for key in data[EDGE_TYPE].keys()
+    return [key[:-len(_SUFFIX)] for key in _store(data).keys()
             if is_split_key(key) and key.startswith(prefix)]
 
 
@@ -79,8 +105,12 @@ def held_out(data: HeteroData, split: str) -> Tensor:
     Raises:
         ValueError: If there is no such split, or if it is empty.
     """
+    if not split_names(data):
+        raise ValueError(f"'split' is {split!r}, but 'data' has no held-out split; cut one with "
+                         f"'pyg_advcf.transforms.RandomSplit'")
     check_name('split', split, split_names(data))
     pairs = data[EDGE_TYPE][split_key(split)]
+    check_integers(split_key(split), pairs, (2, 'E'))
     if pairs.size(1) == 0:
         raise ValueError(f"the split '{split}' is empty, so nothing can be measured on it; split "
                          f"the data with a larger ratio (see 'pyg_advcf.transforms.RandomSplit')")
@@ -89,20 +119,22 @@ def held_out(data: HeteroData, split: str) -> Tensor:
 
 def known_pairs(data: HeteroData) -> Tensor:
     r"""Training pairs, and those of the split ``outer`` if there is one, ``[2, E]``."""
-    store = data[EDGE_TYPE]
+    store = _store(data)
     if 'outer' not in split_names(data):
         return store.edge_index
     return torch.cat([store.edge_index, store[split_key('outer')]], dim=1)
 
 
 def num_nodes(data: HeteroData) -> tuple[int, int]:
-    r"""The number of users and of items."""
-    for node_type in ('user', 'item'):
-        count = data[node_type].get('num_nodes')
-        if not isinstance(count, numbers.Integral) or count < 1:
-            raise ValueError(f"data['{node_type}'].num_nodes is {count!r}, but needs to be an "
-                             f"integer of at least 1")
-    return data['user'].num_nodes, data['item'].num_nodes
+    r"""The number of users and of items.
+
+    Raises:
+        ValueError: If one is no integer of at least 1, or if a pair has no 64-bit key.
+    """
+    _store(data)
+    return check_sizes(*(int(check_count(f"data['{node_type}'].num_nodes",
+                                         data[node_type].get('num_nodes')))
+                         for node_type in ('user', 'item')))
 
 
 def candidate_mask(data: HeteroData) -> Optional[Tensor]:
@@ -111,44 +143,50 @@ def candidate_mask(data: HeteroData) -> Optional[Tensor]:
     Raises:
         ValueError: If ``data['item'].candidate_mask`` is not boolean or not of that shape.
     """
+    _, num_items = num_nodes(data)
     mask = data['item'].get('candidate_mask')
-    if mask is not None and (mask.dtype != torch.bool or list(mask.shape) != [
-            data['item'].num_nodes]):
-        raise ValueError(f"data['item'].candidate_mask has dtype {mask.dtype} and shape "
-                         f"{list(mask.shape)}, but needs to be torch.bool and "
-                         f"[{data['item'].num_nodes}]")
-    return mask
+    return mask if mask is None else check_mask("data['item'].candidate_mask", mask,
+                                                (num_items, ))
 
 
 def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -> None:
-    if pairs.dim() != 2 or pairs.size(0) != 2:
-        raise ValueError(f"'{argument}' has shape {list(pairs.shape)}, but needs to be [2, E]")
-    check_ids(f'{argument}[0]', pairs[0], num_users)
-    check_ids(f'{argument}[1]', pairs[1], num_items)
+    r"""Checks pairs of which none may occur twice, once for each version of the tensor."""
+    traced = isinstance(pairs, Tensor) and not pairs.is_inference()  # Then it has no version.
+    version = (pairs._version, num_users, num_items) if traced else None
+    if traced and _CHECKED.get(pairs) == version:
+        return
+    check_integers(argument, pairs, (2, 'E'))
+    if pairs.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"'{argument}' has dtype {pairs.dtype}, but needs to be torch.int64 or "
+                         f"torch.int32; convert it with long(), or build the data with "
+                         f"'pyg_advcf.interaction_data'")
+    check_pairs(argument, pairs, num_users, num_items)
     unique = torch.unique(pairs[0].long() * num_items + pairs[1]).numel()
     if unique != pairs.size(1):
         raise ValueError(f"'{argument}' holds {pairs.size(1) - unique} duplicate pairs of "
                          f"{pairs.size(1)}; drop them with 'torch_geometric.utils.coalesce'")
+    if traced:
+        _CHECKED[pairs] = version
 
 
 def validate(data: HeteroData) -> HeteroData:
     r"""Returns ``data`` if it is a well-formed set of interactions.
 
+    Every function that takes ``data`` calls it. Pairs that did not change since are not looked
+    through again.
+
     Raises:
         ValueError: If the edge type is missing, if the training graph is empty, if an id is out of
-            range, if a pair occurs twice in one split, or if a split or the candidate mask is not
-            of the form above.
+            range, if a pair occurs twice in one split, if pairs have no 64-bit keys (numbers of
+            users and items too large), or if a split or the candidate mask is not of the form
+            above.
     """
-    if EDGE_TYPE not in data.edge_types:
-        raise ValueError(f"'data' has the edge types {data.edge_types}, but needs {EDGE_TYPE}; "
-                         f"build it with 'pyg_advcf.interaction_data' or "
-                         f"'pyg_advcf.datasets.from_frame'")
     num_users, num_items = num_nodes(data)
     candidate_mask(data)
     store = data[EDGE_TYPE]
+    _check_pairs('edge_index', store.edge_index, num_users, num_items)
     if store.edge_index.size(1) == 0:
         raise ValueError("'edge_index' is empty: there is no training interaction")
-    _check_pairs('edge_index', store.edge_index, num_users, num_items)
     for split in split_names(data):
         if split not in ('val', 'outer', 'test') and not split.startswith('test_'):
             raise ValueError(f"'{split}' is no name of a split: training stops by 'val', "
@@ -164,7 +202,7 @@ def interaction_graph(data: HeteroData) -> EdgeIndex:
     Sorted by row, with both compressed forms cached; 32-bit ids, since propagation is bound by the
     memory that it reads.
     """
-    num_users, num_items = num_nodes(data)
+    num_users, num_items = num_nodes(validate(data))
     return as_graph(data[EDGE_TYPE].edge_index, num_users, num_items)
 
 
@@ -183,7 +221,8 @@ def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
 
 def degrees(data: HeteroData) -> tuple[Tensor, Tensor]:
     r"""Training degree of every user and every item (an item's popularity), as int64."""
-    edge_index = data[EDGE_TYPE].edge_index
+    edge_index = _store(data).edge_index
     num_users, num_items = num_nodes(data)
+    _check_pairs('edge_index', edge_index, num_users, num_items)
     return (torch.bincount(edge_index[0].long(), minlength=num_users),
             torch.bincount(edge_index[1].long(), minlength=num_items))

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
+from pyg_advcf._checks import check_sizes
 from pyg_advcf.ops.spmm import compressed
 
 
@@ -32,6 +33,7 @@ class PairSet:
     @classmethod
     def of(cls, pairs: Tensor, num_users: int, num_items: int) -> 'PairSet':
         r"""The set of the pairs ``[2, E]``, which may repeat."""
+        check_sizes(num_users, num_items)
         return cls.from_keys(torch.unique(pairs[0].long() * num_items + pairs[1]), num_users,
                              num_items)
 

@@ -80,12 +80,59 @@ def test_graph_of_ids_out_of_range():
 def test_bad_candidate_mask(mask):
     data = interaction_data(PAIRS, 3, 4)
     data['item'].candidate_mask = mask
-    with pytest.raises(ValueError, match=r"candidate_mask has dtype .* needs to be torch.bool"):
+    with pytest.raises(ValueError, match=r"candidate_mask' has (dtype|shape) .* needs to be "):
         validate(data)
 
 
 def test_bad_split_name_and_sizes():
     with pytest.raises(ValueError, match="'valid' is no name of a split: training stops by 'val'"):
         interaction_data(PAIRS, 3, 4, valid=PAIRS)
-    with pytest.raises(ValueError, match=r"data\['item'\].num_nodes is None"):
+    with pytest.raises(ValueError, match="'num_items' is None"):
         interaction_data(PAIRS, 3, None)
+
+
+@pytest.mark.parametrize('dtype', [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_ids_are_widened_at_construction_or_refused(dtype):
+    data = interaction_data(PAIRS.to(dtype), 3, 4, val=torch.tensor([[0], [1]], dtype=dtype))
+    wide = torch.int32 if dtype == torch.int32 else torch.int64
+    assert data[EDGE_TYPE].edge_index.dtype == held_out(data, 'val').dtype == wide
+    assert torch.equal(data[EDGE_TYPE].edge_index.long(), PAIRS)
+    data[EDGE_TYPE].edge_index = PAIRS.to(dtype)  # By hand.
+    if dtype in (torch.int32, torch.int64):
+        assert validate(data) is data
+    else:
+        with pytest.raises(ValueError, match=f"'edge_index' has dtype {dtype}.*long()"):
+            validate(data)
+
+
+def test_pairs_without_a_64_bit_key_are_refused():
+    # Their keys wrapped around, and counted as duplicates.
+    with pytest.raises(ValueError, match="'num_items' is 4611686018427387904.*64 bits"):
+        interaction_data(torch.tensor([[0, 4], [1, 1]]), 5, 2**62)
+    assert validate(interaction_data(torch.tensor([[0, 1], [1, 2**61 - 1]]), 2, 2**61))
+
+
+def test_changed_pairs_are_looked_through_again(toy):
+    pairs = toy[EDGE_TYPE].edge_index
+    assert validate(toy) is toy
+    old = int(pairs[1, 0])
+    pairs[1, 0] = 40
+    for look in (validate, degrees, interaction_graph):
+        with pytest.raises(ValueError, match=r"'edge_index\[1\]' holds the id 40"):
+            look(toy)
+    pairs[1, 0] = old
+    assert validate(toy) is toy
+    toy['item'].num_nodes = int(pairs[1].max())
+    with pytest.raises(ValueError, match=r"'edge_index\[1\]' holds the id"):
+        validate(toy)
+
+
+def test_unchanged_pairs_are_looked_through_once(toy, monkeypatch):
+    def again(*args):
+        raise AssertionError('looked through again')
+
+    validate(toy)
+    monkeypatch.setattr(torch, 'unique', again)
+    assert validate(toy) is toy
+    with pytest.raises(AssertionError, match='looked through again'):
+        validate(toy.clone())  # Other tensors.

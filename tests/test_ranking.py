@@ -1,11 +1,20 @@
+import threading
+
 import pytest
 import torch
 
-from pyg_advcf import Embeddings
+from pyg_advcf import Cosine, Dot, Embeddings, ranking
 from pyg_advcf.pairs import PairSet
-from pyg_advcf.ranking import Recommendations, recommend, score_all
+from pyg_advcf.ranking import Recommendations, map_scores, rankable, recommend
 
 NUM_USERS, NUM_ITEMS = 7, 12
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
 
 
 def problem(ties=False):
@@ -23,8 +32,8 @@ def test_scores(candidates, batch_size):
     z = problem()
     users = torch.tensor([4, 0, 0, 6, 2, 4, 1])
     mask = torch.rand(NUM_ITEMS) < 0.5 if candidates else None
-    chunks = [(user, scores.clone())
-              for user, scores in score_all(z, users, batch_size, mask)]
+    chunks = list(map_scores(lambda user, scores: (user, scores.clone()), z, users, batch_size,
+                             mask))
     assert [user.numel() for user, _ in chunks] == {1: [1] * 7, 3: [3, 3, 1], 100: [7]}[batch_size]
     assert torch.equal(torch.cat([user for user, _ in chunks]), users)
     found = torch.cat([scores for _, scores in chunks])
@@ -37,9 +46,10 @@ def test_scores(candidates, batch_size):
             assert float(found[row, i]) == pytest.approx(expected, abs=1e-12)
 
 
-def test_chunks_share_their_memory():
+def test_chunks_share_their_memory(threads):
     z = problem()
-    places = {scores.data_ptr() for _, scores in score_all(z, torch.arange(NUM_USERS), 2)}
+    threads(1)
+    places = set(map_scores(lambda _, scores: scores.data_ptr(), z, torch.arange(NUM_USERS), 2))
     assert len(places) == 1
 
 
@@ -87,3 +97,88 @@ def test_users_who_have_seen_all_and_no_users():
     none = recommend(z, torch.empty(0, dtype=torch.long), 3, seen)
     assert none.item.shape == none.score.shape == (0, 3)
     assert none.item.dtype == torch.long and none.score.dtype == torch.float64
+
+
+def test_the_number_of_threads_changes_nothing(threads):
+    # A product that is divided among threads may be rounded in another way.
+    for shape in ((7, 163), (8, 512), (1, 64), (64, 384)):
+        z = Embeddings(torch.randn(50, shape[1]), torch.randn(4000, shape[1]))
+        users = torch.arange(50)
+        found = []
+        for number in (1, 2, 3, 5):
+            threads(number)
+            found.append(recommend(z, users, 9, batch_size=shape[0]))
+            assert torch.get_num_threads() == number
+        for other in found[1:]:
+            assert torch.equal(found[0].item, other.item)
+            assert torch.equal(found[0].score, other.score)
+
+
+def test_all_threads_rank_each_with_one(threads):
+    z, meet = problem(), threading.Barrier(3, timeout=60)
+
+    def rank(user, scores):
+        meet.wait()  # Passes only if three chunks are ranked at once.
+        return threading.current_thread().name, torch.get_num_threads(), torch.is_grad_enabled()
+
+    threads(3)
+    found = list(map_scores(rank, z, torch.arange(6), batch_size=1))
+    assert len(found) == 6 and {number for _, number, _ in found} == {1}
+    assert len({name for name, _, _ in found}) == 3
+    assert not any(grad for _, _, grad in found)
+    other = []
+    later = threading.Thread(target=lambda: other.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert other == [3]  # Threads that begin later have as many as before.
+
+
+def test_an_error_on_a_thread_is_the_callers(threads):
+    def rank(user, scores):
+        raise KeyError('own error')
+
+    threads(2)
+    with pytest.raises(KeyError, match='own error'):
+        list(map_scores(rank, problem(), torch.arange(7), 1))
+    assert torch.get_num_threads() == 2
+
+
+def test_progress_is_shown_where_it_takes_long(capsys, monkeypatch):
+    z, users = problem(), torch.arange(7)
+    recommend(z, users, 3, batch_size=1, progress=True)
+    assert capsys.readouterr().err == ''  # Short ones say nothing.
+    monkeypatch.setattr(ranking, '_DELAY', 0.)
+    recommend(z, users, 3, batch_size=1, progress=True)
+    assert 'ranking' in (shown := capsys.readouterr().err) and '/7' in shown
+    recommend(z, users, 3, batch_size=1, progress=False)
+    assert capsys.readouterr().err == ''
+
+
+def tables(user, item, dtype=torch.float32):
+    return Embeddings(torch.full((3, 4), user, dtype=dtype), torch.full((5, 4), item, dtype=dtype))
+
+
+@pytest.mark.parametrize('z, words', [
+    (tables(float('nan'), 1.), 'user embeddings .* not finite'),
+    (tables(1., -float('inf')), 'item embeddings .* not finite'),
+    (tables(1e20, -1e20), r'up to 1e\+20 \(user\) .* may exceed the largest torch.float32'),
+    (tables(1e160, 1e160, torch.float64), 'may exceed the largest torch.float64'),
+])
+def test_scores_that_are_not_finite_are_refused(z, words):
+    with pytest.raises(ValueError, match=words):
+        recommend(z, torch.tensor([0]), 2)
+
+
+def test_lengths_that_are_not_finite_are_refused():
+    # Their cosines would all be 0, and the ranking that of the ids.
+    z = tables(1e20, 1.)
+    assert rankable('z', z, Dot(), 3, 5) is z
+    with pytest.raises(ValueError, match='whose length may exceed the largest torch.float32'):
+        rankable('z', z, Cosine(), 3, 5)
+
+
+def test_half_precision_is_lifted():
+    z = tables(300., 300., torch.float16)  # Their products are beyond float16.
+    found = rankable('z', z, Dot(), 3, 5)
+    assert found.user.dtype == torch.float32
+    assert recommend(found, torch.tensor([0]), 1).score.tolist() == [[360000.]]

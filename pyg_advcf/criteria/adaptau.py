@@ -8,11 +8,18 @@ from scipy.special import lambertw
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import (
+    check_count,
+    check_degrees,
+    check_floats,
+    check_graph,
+    check_numbers,
+    check_positive,
+)
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores
 from pyg_advcf.criteria.dcl import dcl
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.ops import spmm
 from pyg_advcf.ops.spmm import compressed
@@ -32,6 +39,8 @@ def adaptau(
 ) -> Tensor:
     r"""The loss on cosines for given temperatures, a number and ``[B]``; see :class:`AdapTau`."""
     pos, neg = check_scores(pos, neg)
+    check_floats('pos_temperature', pos_temperature, ())
+    check_floats('neg_temperature', neg_temperature, (pos.size(0), ))
     pos_temperature, neg_temperature = (
         t.detach().to(pos.dtype) for t in (pos_temperature, neg_temperature))
     return dcl(pos / pos_temperature, neg / neg_temperature.unsqueeze(1), reduction)
@@ -49,6 +58,9 @@ def base_temperature(graph: EdgeIndex, z: Optional[Embeddings] = None) -> Tensor
     Returns:
         A float64 scalar.
     """
+    check_graph('graph', graph)
+    if z is not None:
+        check_embeddings('z', z, *graph.sparse_size()).check_complete('z')
     indptr, _ = compressed(graph, False)
     degree = (indptr[1:] - indptr[:-1]).double()
     counted = degree > 0
@@ -77,6 +89,10 @@ def user_temperature(loss: Tensor, count: Tensor, base: Tensor, beta: float = 1.
         base: :math:`\tau_0`.
         beta: :math:`\beta > 0`.
     """
+    check_degrees('count', count)
+    check_floats('loss', loss, (count.numel(), ))
+    check_numbers('base', base, ())
+    check_positive('beta', beta)
     seen = count > 0
     mean = loss.double() / count.clamp(min=1)
     centre = mean.where(seen, 0.).sum() / seen.sum().clamp(min=1)
@@ -147,7 +163,7 @@ class AdapTau(Criterion):
     ) -> None:
         super().__init__(reduction)
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
-        check_count('num_users', num_users)
+        self.num_users = check_count('num_users', num_users)
         self.beta = check_positive('beta', beta)
         self.register_buffer('base', torch.ones(()))
         self.register_buffer('temperature', torch.ones(num_users))
@@ -166,7 +182,7 @@ class AdapTau(Criterion):
         Args:
             base: :math:`\tau_0`, of :func:`base_temperature`.
         """
-        self.base.copy_(base)
+        self.base.copy_(check_numbers('base', base, ()))
         self.temperature.copy_(user_temperature(self.loss, self.count, self.base.double(),
                                                 self.beta))
         self.loss.zero_()

@@ -6,7 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf._checks import (
+    check_count,
+    check_degrees,
+    check_floats,
+    check_mask,
+    check_name,
+    check_positive,
+)
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
 from pyg_advcf.criteria.hardness import (
@@ -34,6 +41,9 @@ def log_hardness(raw: Tensor, mask: Optional[Tensor] = None) -> Tensor:
     Returns:
         :math:`\delta`, ``[B, N]``; the mean of :math:`e^\delta` over a row is 1.
     """
+    check_floats('raw', raw, ('B', 'N'))
+    if mask is not None:
+        check_mask('mask', mask, tuple(raw.shape))
     if raw.dtype in (torch.float16, torch.bfloat16):
         raw = raw.float()
     if mask is None:
@@ -52,6 +62,8 @@ def advinfonce(
 ) -> Tensor:
     r"""AdvInfoNCE loss for given ``log_hardness [B, N]``; see :class:`AdvInfoNCE`."""
     pos, neg = check_scores(pos, neg)
+    check_floats('log_hardness', log_hardness, tuple(neg.shape))
+    check_positive('k', k)
     hard = torch.logsumexp(finite(neg + log_hardness), dim=1) + math.log(k)
     return reduce(F.softplus(hard - pos), reduction)
 
@@ -115,8 +127,11 @@ class AdvInfoNCE(Criterion):
         self.k = check_positive('k', k)
         self.mode = check_name('hardness', hardness, HARDNESS)
         self.adversary_l2 = check_positive('adversary_l2', adversary_l2, zero=True)
-        check_count('num_users', num_users)
-        check_count('num_items', num_items)
+        self.num_users = check_count('num_users', num_users)
+        self.num_items = check_count('num_items', num_items)
+        check_count('dim', dim)
+        if popularity is not None:
+            check_degrees('popularity', popularity, num_items)
         if hardness in ('embed', 'reverse'):
             self.hardness = EmbedHardness(num_users, num_items, dim)
         elif hardness == 'mlp':
@@ -126,7 +141,7 @@ class AdvInfoNCE(Criterion):
         elif hardness == 'uniform':
             self.hardness = UniformHardness()
         else:
-            if popularity is None or popularity.numel() != num_items:
+            if popularity is None:
                 raise ValueError(f"hardness 'popularity' needs 'popularity', the training degree "
                                  f"of all {num_items} items: pyg_advcf.degrees(data)[1]")
             self.hardness = PopularityHardness(popularity)
@@ -148,6 +163,7 @@ class AdvInfoNCE(Criterion):
             batch: The ids.
             x: Layer-0 tables of the recommender, for ``'mlp'``.
         """
+        batch = self._check_batch(batch)
         return log_hardness(self.hardness(batch, x), batch.neg_mask)
 
     def forward(
@@ -168,8 +184,9 @@ class AdvInfoNCE(Criterion):
             log_hardness: Hardness :math:`\delta` to use instead of the model's, ``[B, N]``.
         """
         pos, neg = check_scores(pos, neg)
+        if log_hardness is None or batch is not None:
+            batch = self._check_batch(batch, neg)
         if log_hardness is None:
-            self._check_batch(batch)
             with torch.no_grad():
                 log_hardness = self.log_hardness(batch, x)
         return advinfonce(pos, neg, log_hardness, self.k, self.reduction)
@@ -200,7 +217,8 @@ class AdvInfoNCE(Criterion):
             The loss, and the means over the batch of :math:`KL(P_0 \| P)` (``kl_uniform_p``, the
             one of the paper's theorem) and of :math:`KL(P \| P_0)` (``kl_p_uniform``).
         """
-        self._check_batch(batch)
+        check_scores(pos, neg)
+        batch = self._check_batch(batch, neg)
         hardness = self.log_hardness(batch, x)
         loss = self(pos.detach(), neg.detach(), batch, log_hardness=hardness)
         loss = loss if self.mode == 'reverse' else -loss

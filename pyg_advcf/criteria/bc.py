@@ -5,7 +5,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_floats, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores
 from pyg_advcf.criteria.infonce import infonce
@@ -25,6 +25,8 @@ def bc(
 ) -> Tensor:
     r"""BC loss on cosines for given margins ``[B]`` of at least 0 rad; see :class:`BCLoss`."""
     pos, neg = check_scores(pos, neg)
+    check_floats('margin', margin, (pos.size(0), ))
+    check_positive('temperature', temperature)
     cosine = pos.clamp(-_LARGEST, _LARGEST)
     margin = torch.minimum(margin.to(pos.dtype), math.pi - cosine.detach().acos())
     # cos(angle + margin), without the derivative of the arc cosine.
@@ -88,15 +90,18 @@ class BCLoss(Criterion):
         self.temperature = check_positive('temperature', temperature)
         self.branch_temperature = check_positive('branch_temperature', branch_temperature)
         self.branch = PopularityEmbedding(user_degree, item_degree, dim)
+        self.num_users, self.num_items = user_degree.numel(), item_degree.numel()
 
     def margin(self, batch: Batch) -> Tensor:
         r"""The margins of the positives before they are bounded, detached, ``[B]``."""
+        batch = self._check_batch(batch)
         with torch.no_grad():
             p = self.branch()
             return torch.sigmoid(-(p.users(batch.user) * p.items(batch.item)).sum(-1))
 
     def branch_loss(self, batch: Batch) -> Tensor:
         r"""InfoNCE on the cosines of the branch, over the same pairs; its only gradient."""
+        batch = self._check_batch(batch)
         pos, neg = Cosine(self.branch_temperature)(self.branch(), batch)
         return infonce(pos, neg, self.reduction)
 

@@ -13,6 +13,7 @@ from pyg_advcf.registry import CRITERIA
 def bce(pos: Tensor, neg: Tensor, neg_weight: float = 1.0, reduction: str = 'mean') -> Tensor:
     r"""Binary cross entropy; see :class:`BCE`."""
     pos, neg = check_scores(pos, neg)
+    check_positive('neg_weight', neg_weight, zero=True)
     counted = (~neg.isneginf()).sum(1).clamp(min=1)
     return reduce(F.softplus(-pos) + neg_weight * F.softplus(neg).sum(1) / counted, reduction)
 

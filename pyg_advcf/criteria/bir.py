@@ -4,7 +4,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_degrees, check_floats
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite
 from pyg_advcf.criteria.infonce import infonce
@@ -27,6 +27,10 @@ def resample(neg: Tensor, log_q: Tensor, num_draws: int) -> Tensor:
     Returns:
         ``[B, num_draws]``.
     """
+    check_floats('neg', neg, ('B', 'N'))
+    check_floats('log_q', log_q, tuple(neg.shape[1:] if log_q.dim() == 1 else neg.shape)
+                 if isinstance(log_q, Tensor) else None)
+    check_count('num_draws', num_draws)
     neg = neg.float() if neg.dtype in (torch.float16, torch.bfloat16) else neg
     return draw(finite(neg - log_q).softmax(1), num_draws)
 
@@ -89,6 +93,8 @@ class BIR(Criterion):
     ) -> None:
         super().__init__(reduction)
         self.num_draws = None if num_draws is None else check_count('num_draws', num_draws)
+        check_degrees('popularity', popularity)
+        self.num_items = popularity.numel()
         self.register_buffer('log_q', popularity.clamp(min=1).float().log())
 
     def pool(self, batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_integers, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
 from pyg_advcf.criteria.grouping import first_occurrence, group_logsumexp, group_sum
@@ -22,7 +22,9 @@ def bsl(
 ) -> Tensor:
     r"""Bilateral softmax loss on cosines, rows of one ``user [B]`` together; see :class:`BSL`."""
     pos, neg = check_scores(pos, neg)
-    group = first_occurrence(user)
+    check_positive('pos_temperature', pos_temperature)
+    check_positive('neg_temperature', neg_temperature)
+    group = first_occurrence(check_integers('user', user, (pos.size(0), )))
     size = group_sum(torch.ones_like(pos), group)
     gain = pos_temperature * (group_logsumexp(pos / pos_temperature, group) - size.log())
     counted = (~neg.isneginf()).sum(1).to(neg.dtype)

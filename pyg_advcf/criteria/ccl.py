@@ -5,11 +5,18 @@ from typing import Optional
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_positive, shown
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, reduce
 from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
+
+
+def _check_margin(margin: float) -> float:
+    if not isinstance(margin, numbers.Real) or not -1 <= margin <= 1:
+        raise ValueError(f"'margin' is {shown(margin)}, but it bounds a cosine, so it needs to "
+                         f"be a number in [-1, 1]")
+    return margin
 
 
 def ccl(
@@ -21,6 +28,8 @@ def ccl(
 ) -> Tensor:
     r"""Cosine contrastive loss on cosines; see :class:`CCL`."""
     pos, neg = check_scores(pos, neg)
+    check_positive('weight', weight, zero=True)
+    _check_margin(margin)
     counted = (~neg.isneginf()).sum(1).clamp(min=1)
     return reduce(1 - pos + weight * F.relu(neg - margin).sum(1) / counted, reduction)
 
@@ -59,10 +68,7 @@ class CCL(Criterion):
     def __init__(self, weight: float = 1.0, margin: float = 0.4, reduction: str = 'mean') -> None:
         super().__init__(reduction)
         self.weight = check_positive('weight', weight, zero=True)
-        if not isinstance(margin, numbers.Real) or not -1 <= margin <= 1:
-            raise ValueError(f"'margin' is {margin!r}, but it bounds a cosine, so it needs to be "
-                             f"in [-1, 1]")
-        self.margin = margin
+        self.margin = _check_margin(margin)
 
     def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
         return ccl(pos, neg, self.weight, self.margin, 'none')

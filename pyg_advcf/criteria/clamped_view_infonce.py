@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pyg_advcf._checks import check_count, check_positive
 from pyg_advcf.batch import Batch
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
 from pyg_advcf.record import Recorded
 
@@ -59,8 +59,9 @@ class ClampedViewInfoNCE(Recorded, nn.Module):
         Raises:
             ValueError: If ``view`` or ``z`` holds only the rows of a batch.
         """
-        view.check_complete('view')
-        z.check_complete('z')
+        check_embeddings('view', view).check_complete('view')
+        check_embeddings('z', z, view.user.size(0), view.item.size(0)).check_complete('z')
+        batch = check_rows(z, batch, negatives=False)
         return (self._side(view.user, z.user, batch.user)
                 + self._side(view.item, z.item, batch.item))
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_degrees, check_floats, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion
 
@@ -30,6 +30,8 @@ def constraint_weights(user_degree: Tensor, item_degree: Tensor) -> tuple[Tensor
         >>> user[0] * item[1]  # (1 / 2) sqrt((2 + 1) / (2 + 1))
         tensor(0.5000, dtype=torch.float64)
     """
+    check_degrees('user_degree', user_degree)
+    check_degrees('item_degree', item_degree)
     user, item = user_degree.double(), item_degree.double()
     return torch.where(user > 0, (user + 1).sqrt() / user.clamp(min=1), 0.), (item + 1).rsqrt()
 
@@ -77,12 +79,15 @@ class ConstrainedBCE(Criterion):
         reduction: str = 'mean',
     ) -> None:
         super().__init__(reduction)
-        if len(weights) != 4:
+        if not isinstance(weights, (tuple, list)) or len(weights) != 4:
             raise ValueError(f"'weights' is {weights!r}, but needs four numbers: base and slope "
                              f"of positives, base and slope of negatives")
         self.weights = tuple(check_positive(f'weights[{i}]', w, zero=True)
                              for i, w in enumerate(weights))
         self.neg_weight = check_positive('neg_weight', neg_weight, zero=True)
+        for name, factor in (('user_factor', user_factor), ('item_factor', item_factor)):
+            check_degrees(name, check_floats(name, factor))
+        self.num_users, self.num_items = user_factor.numel(), item_factor.numel()
         self.register_buffer('user_factor', user_factor, persistent=False)
         self.register_buffer('item_factor', item_factor, persistent=False)
 

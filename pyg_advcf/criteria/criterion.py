@@ -4,9 +4,10 @@ from typing import Any, Optional
 import torch
 from torch import Tensor, nn
 
+from pyg_advcf import _checks
 from pyg_advcf._checks import check_name
-from pyg_advcf.batch import Batch
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.batch import Batch, check_batch
+from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.nn.similarity import Dot, Similarity
 from pyg_advcf.record import Recorded
 
@@ -17,18 +18,19 @@ def reduce(loss: Tensor, reduction: str) -> Tensor:
     r"""Applies ``'mean'``, ``'sum'`` or ``'none'`` over the positives of a batch."""
     if reduction == 'mean':
         return loss.mean()
-    return loss.sum() if reduction == 'sum' else loss
+    if reduction == 'none':
+        return loss
+    check_name('reduction', reduction, REDUCTIONS)
+    return loss.sum()
 
 
 def check_scores(pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Checks the shapes ``[B]`` and ``[B, N]``, and lifts half precision to float32.
+    r"""Checks types and the shapes ``[B]`` and ``[B, N]``, and lifts half precision to float32.
 
     Half-precision scores are kept as they are; only the loss is computed in float32, as autocast
     does for the losses of PyTorch.
     """
-    if pos.dim() != 1 or neg.dim() != 2 or neg.size(0) != pos.size(0):
-        raise ValueError(f"'pos' and 'neg' have shapes {list(pos.shape)} and {list(neg.shape)}, "
-                         f"but need to be [B] and [B, N]")
+    _checks.check_scores(pos, neg)
     if pos.dtype in (torch.float16, torch.bfloat16):
         pos, neg = pos.float(), neg.float()
     return pos, neg
@@ -45,8 +47,10 @@ def finite(neg: Tensor) -> Tensor:
 class Criterion(Recorded, nn.Module):
     r"""Base class of criteria on scores: ``criterion(pos [B], neg [B, N], batch=None) -> loss``.
 
-    A subclass implements :meth:`row_losses`, the value of every row; the base class checks the
-    shapes, lifts half precision to float32, and reduces. What
+    A subclass implements :meth:`row_losses`, the value of every row; the base class checks scores
+    and batch, lifts half precision to float32, and reduces. Whether scores are finite is not looked
+    at, since a step must not wait for an accelerator: :func:`pyg_advcf.fit` names the first loss
+    that is not. What
     :class:`~pyg_advcf.methods.Recommender` and the training loop need to know about a criterion are
     the attributes and methods below, all of which have defaults.
 
@@ -58,6 +62,8 @@ class Criterion(Recorded, nn.Module):
             ``'many'`` if with several, ``'none'`` if it does not use sampled negatives (then
             ``num_neg=1`` is the cheapest).
         needs_batch: What the ids of the batch are needed for; empty if they are not needed.
+        num_users: Users that the criterion has a table of; ids of a batch are compared with it.
+        num_items: Items that the criterion has a table of.
         needs_tables: Whether :meth:`forward` takes the layer-0 tables as ``x``.
         single_pass: Whether a call in training mode records something, so that a training step may
             call it only once.
@@ -68,6 +74,8 @@ class Criterion(Recorded, nn.Module):
     """
     negatives = 'many'
     needs_batch = ''
+    num_users: Optional[int] = None
+    num_items: Optional[int] = None
     needs_tables = False
     single_pass = False
     warmup_epochs = 0
@@ -93,16 +101,26 @@ class Criterion(Recorded, nn.Module):
             batch: The ids behind the scores, where they are needed.
 
         Raises:
-            ValueError: If the shapes do not fit, or if ``batch`` is needed and missing.
+            ValueError: If scores or batch are empty, of wrong types, or do not fit each other, if
+                ``batch`` is needed and missing, or if it holds an id that the criterion has no row
+                for (checked on CPU).
         """
         pos, neg = check_scores(pos, neg)
-        self._check_batch(batch)
+        batch = self._check_batch(batch, neg)
         return reduce(self.row_losses(pos, neg, batch), self.reduction)
 
-    def _check_batch(self, batch: Optional[Batch]) -> None:
-        if self.needs_batch and batch is None:
-            raise ValueError(f"{self.__class__.__name__} needs 'batch' for {self.needs_batch}: "
-                             f"call criterion(pos, neg, batch)")
+    def _check_batch(self, batch: Optional[Batch], neg: Optional[Tensor] = None) -> Optional[Batch]:
+        if batch is None:
+            if self.needs_batch:
+                raise ValueError(f"{self.__class__.__name__} needs 'batch' for {self.needs_batch}: "
+                                 f"call criterion(pos, neg, batch)")
+            return None
+        batch = check_batch(batch, self.num_users, self.num_items)
+        if neg is not None and (batch.user.size(0), batch.neg_item.size(-1)) != neg.shape:
+            raise ValueError(f"'batch' has {batch.user.size(0)} rows with "
+                             f"{batch.neg_item.size(-1)} negatives, but 'neg' scores "
+                             f"{list(neg.shape)}; pass the batch that was scored")
+        return batch
 
     def pool(self, batch: Batch) -> Optional[Tensor]:
         r"""Ids of the items that all rows share as negatives, ``[P]``, in place of sampled ones.
@@ -131,4 +149,8 @@ class EmbeddingCriterion(Criterion):
 
     def forward(self, z: Embeddings, batch: Batch) -> Tensor:
         r"""Computes the loss of the batch from the embeddings ``z``."""
+        return self.embedding_loss(check_embeddings('z', z), self._check_batch(batch))
+
+    def embedding_loss(self, z: Embeddings, batch: Batch) -> Tensor:
+        r"""The loss, for embeddings and a batch that have been checked."""
         raise NotImplementedError

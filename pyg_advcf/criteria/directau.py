@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_bool, check_count, check_floats, check_numbers, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import EmbeddingCriterion
 from pyg_advcf.criteria.grouping import first_occurrence
@@ -29,6 +29,8 @@ def alignment(user: Tensor, item: Tensor) -> Tensor:
         >>> alignment(torch.tensor([[1., 0.]]), torch.tensor([[0., 5.]]))
         tensor(2.)
     """
+    check_floats('user', user, ('B', 'D'))
+    check_floats('item', item, tuple(user.shape))
     return (_unit(user) - _unit(item)).square().sum(-1).mean()
 
 
@@ -49,6 +51,10 @@ def uniformity(x: Tensor, count: Optional[Tensor] = None, chunk_size: int = 2048
         >>> uniformity(torch.eye(2))  # -2 * 2
         tensor(-4.0000)
     """
+    check_floats('x', x, ('n', 'D'))
+    check_count('chunk_size', chunk_size)
+    if count is not None:
+        check_numbers('count', count, (x.size(0), ))
     x = _unit(x)
     weight = x.new_ones(x.size(0)) if count is None else count.to(x.dtype)
 
@@ -98,13 +104,13 @@ class DirectAU(EmbeddingCriterion):
     def __init__(self, gamma: float = 1.0, unique: bool = False, chunk_size: int = 2048) -> None:
         super().__init__()
         self.gamma = check_positive('gamma', gamma, zero=True)
-        self.unique = unique
+        self.unique = check_bool('unique', unique)
         self.chunk_size = check_count('chunk_size', chunk_size)
 
     def default_similarity(self) -> Similarity:
         return Cosine(1.)
 
-    def forward(self, z: Embeddings, batch: Batch) -> Tensor:
+    def embedding_loss(self, z: Embeddings, batch: Batch) -> Tensor:
         u, i = z.users(batch.user), z.items(batch.item)
         loss = alignment(u, i)
         if self.gamma == 0.:
@@ -116,7 +122,7 @@ class DirectAU(EmbeddingCriterion):
         count = None
         if self.unique:
             first = first_occurrence(ids)
-            count = first == torch.arange(ids.numel(), device=ids.device)
+            count = (first == torch.arange(ids.numel(), device=ids.device)).to(x.dtype)
         return uniformity(x, count, self.chunk_size)
 
     def extra_repr(self) -> str:

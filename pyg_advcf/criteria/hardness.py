@@ -8,8 +8,9 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
+from pyg_advcf._checks import check_count, check_degrees
 from pyg_advcf.batch import Batch
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.ops import sampled_product
 from pyg_advcf.record import Recorded
 
@@ -24,8 +25,9 @@ class EmbedHardness(Recorded, nn.Module):
     """
     def __init__(self, num_users: int, num_items: int, dim: int) -> None:
         super().__init__()
-        self.user = nn.Embedding(num_users, dim)
-        self.item = nn.Embedding(num_items, dim)
+        check_count('dim', dim)
+        self.user = nn.Embedding(check_count('num_users', num_users), dim)
+        self.item = nn.Embedding(check_count('num_items', num_items), dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -49,7 +51,8 @@ class MLPHardness(Recorded, nn.Module):
     """
     def __init__(self, dim: int, hidden: int = 4) -> None:
         super().__init__()
-        self.user = nn.Linear(dim, hidden)
+        check_count('hidden', hidden)
+        self.user = nn.Linear(check_count('dim', dim), hidden)
         self.item = nn.Linear(dim, hidden)
 
     def reset_parameters(self) -> None:
@@ -60,6 +63,10 @@ class MLPHardness(Recorded, nn.Module):
         if x is None:
             raise ValueError("hardness 'mlp' needs the layer-0 embeddings: call "
                              "criterion(pos, neg, batch, x=backbone.x)")
+        check_embeddings('x', x)
+        if x.user.size(1) != self.user.in_features:
+            raise ValueError(f"'x' has width {x.user.size(1)}, but the hardness model was made for "
+                             f"'dim' = {self.user.in_features}")
         user = self.user(x.user.detach()[x.user_rows(batch.user)]).relu()
         item, neg_item = self.item(x.item.detach()).relu(), x.item_rows(batch.neg_item)
         if neg_item.dim() == 1:
@@ -91,6 +98,7 @@ class PopularityHardness(Recorded, nn.Module):
     """
     def __init__(self, popularity: Tensor) -> None:
         super().__init__()
+        check_degrees('popularity', popularity)
         bucket = torch.unique(popularity, return_inverse=True)[1]
         self.register_buffer('bucket', bucket.float())
 

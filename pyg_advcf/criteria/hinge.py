@@ -13,6 +13,7 @@ from pyg_advcf.registry import CRITERIA
 def hinge(pos: Tensor, neg: Tensor, margin: float = 1.0, reduction: str = 'mean') -> Tensor:
     r"""Hinge loss; see :class:`Hinge`."""
     pos, neg = check_scores(pos, neg)
+    check_positive('margin', margin)
     counted = (~neg.isneginf()).sum(1).clamp(min=1)
     return reduce(F.relu(margin - pos.unsqueeze(1) + neg).sum(1) / counted, reduction)
 

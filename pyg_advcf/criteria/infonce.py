@@ -5,10 +5,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf._checks import (
+    check_bool,
+    check_count,
+    check_floats,
+    check_ids,
+    check_integers,
+    check_mask,
+    check_name,
+    check_positive,
+    reads_values,
+    shown,
+)
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import REDUCTIONS, Criterion, check_scores, finite, reduce
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.ops.cross_entropy import chunked_cross_entropy
 from pyg_advcf.record import Recorded
@@ -83,7 +94,7 @@ class InBatchInfoNCE(Recorded, nn.Module):
         super().__init__()
         self.reduction = check_name('reduction', reduction, REDUCTIONS)
         self.temperature = check_positive('temperature', temperature)
-        self.symmetric = symmetric
+        self.symmetric = check_bool('symmetric', symmetric)
         self.chunk_size = check_count('chunk_size', chunk_size)
 
     def forward(
@@ -103,9 +114,15 @@ class InBatchInfoNCE(Recorded, nn.Module):
             log_q: Log-probability of each column's item under in-batch sampling, ``[B]``; it is
                 subtracted from the scores (diagonal included).
         """
-        if a.shape != b.shape or a.dim() != 2:
+        check_floats('a', a)
+        check_floats('b', b)
+        if mask is not None:
+            check_mask('mask', mask, (len(a), len(a)))
+        if log_q is not None:
+            check_floats('log_q', log_q, (len(a), ))
+        if a.shape != b.shape or a.dim() != 2 or a.size(0) == 0:
             raise ValueError(f"'a' and 'b' have shapes {list(a.shape)} and {list(b.shape)}, but "
-                             f"need to be the same [B, D]")
+                             f"need to be the same [B, D], of at least one row")
         a = F.normalize(a.float() if a.dtype in (torch.float16, torch.bfloat16) else a, dim=-1)
         b = F.normalize(b.to(a.dtype), dim=-1)
         a = a / self.temperature
@@ -125,6 +142,18 @@ class InBatchInfoNCE(Recorded, nn.Module):
     def extra_repr(self) -> str:
         return (f'temperature={self.temperature}, symmetric={self.symmetric}, '
                 f'chunk_size={self.chunk_size}')
+
+
+def _check_masked(masked: tuple[Tensor, Tensor], rows: int, items: int) -> tuple[Tensor, Tensor]:
+    if not isinstance(masked, (tuple, list)) or len(masked) != 2:
+        raise ValueError(f"'masked' is {shown(masked)}, but needs to be the two tensors "
+                         f"(row, item), as PairSet.of_users returns them")
+    row = check_integers('masked[0]', masked[0], ('P', ))
+    item = check_integers('masked[1]', masked[1], (row.size(0), ))
+    if reads_values(row):
+        check_ids('masked[0]', row, rows)
+        check_ids('masked[1]', item, items)
+    return row, item
 
 
 class FullInfoNCE(Recorded, nn.Module):
@@ -177,7 +206,17 @@ class FullInfoNCE(Recorded, nn.Module):
                 items of each row's user: :meth:`pyg_advcf.pairs.PairSet.of_users`. A row's own
                 positive always counts.
         """
-        z.check_complete('z')
+        check_embeddings('z', z).check_complete('z')
+        user = check_integers('user', user, ('B', ))
+        item = check_integers('item', item, (user.size(0), ))
+        if user.size(0) == 0:
+            raise ValueError("'user' is empty, and the mean over no positives is not a number; "
+                             "skip empty batches")
+        if reads_values(user):
+            check_ids('user', user, z.user.size(0))
+            check_ids('item', item, z.item.size(0))
+        if masked is not None:
+            masked = _check_masked(masked, user.size(0), z.item.size(0))
         u = F.normalize(F.embedding(user, z.user), dim=-1) / self.temperature
         items = F.normalize(z.item, dim=-1)
 

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf._checks import check_count, check_floats, check_instance, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, reduce
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
 from pyg_advcf.record import Recorded
 
 
@@ -35,7 +35,7 @@ class WeightNetwork(Recorded, nn.Module):
     """
     def __init__(self, dim: int) -> None:
         super().__init__()
-        check_count('dim', dim)
+        self.dim = check_count('dim', dim)
         self.hidden = nn.Linear(5 * dim, dim, bias=False)
         self.out = nn.Linear(dim, 1, bias=False)
 
@@ -56,6 +56,11 @@ class WeightNetwork(Recorded, nn.Module):
 
     def logit(self, z: Embeddings, batch: Batch) -> Tensor:
         r"""What softplus turns into weights, ``[B]``."""
+        check_embeddings('z', z)
+        batch = check_rows(z, batch)
+        if z.user.size(1) != self.dim:
+            raise ValueError(f"'z' has width {z.user.size(1)}, but the weights were made for "
+                             f"'dim' = {self.dim}")
         user, item, neg = z.rows(batch)
         neg = neg.view(1, -1) if neg.dim() == 1 else neg
         u, i = F.embedding(user, z.user.detach()), F.embedding(item, z.item.detach())
@@ -98,6 +103,8 @@ class InstanceWeighted(Recorded, nn.Module):
     """
     def __init__(self, criterion: Criterion, dim: int, reduction: str = 'mean') -> None:
         super().__init__()
+        check_instance('criterion', criterion, Criterion,
+                       'a criterion of pyg_advcf.criteria, such as BPR()')
         self.criterion = copy.deepcopy(criterion)
         self.reduction = Criterion(reduction).reduction
         self.criterion.reduction = 'none'
@@ -131,7 +138,9 @@ class InstanceWeighted(Recorded, nn.Module):
                 raise ValueError("InstanceWeighted needs 'z' and 'batch', whose embeddings it "
                                  "weights by, or 'weight': call criterion(pos, neg, batch, z)")
             weight = self.weight(z, batch)
-        return reduce(weight * self.criterion(pos, neg, batch), self.reduction)
+        losses = self.criterion(pos, neg, batch)
+        check_floats('weight', weight, tuple(losses.shape))
+        return reduce(weight * losses, self.reduction)
 
 
 def anchored_weights(
@@ -163,6 +172,8 @@ def anchored_weights(
         >>> round(float(anchored_weights(torch.ones(2), torch.tensor([1., 3.]))), 4)
         2.0
     """
+    check_floats('weights', weights, ('B', ))
+    check_floats('losses', losses, tuple(weights.shape))
     check_positive('anchor', anchor)
     sign = 1. if check_name('prefer', prefer, ('easy', 'hard')) == 'easy' else -1.
     p = weights / weights.sum()

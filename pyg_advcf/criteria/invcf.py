@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_count, check_floats, check_integers, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.infonce import infonce
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
 from pyg_advcf.nn.similarity import Cosine
 from pyg_advcf.record import Recorded
 
@@ -28,6 +28,9 @@ def distance_correlation(x: Tensor, y: Tensor) -> Tensor:
         >>> distance_correlation(x, 1 - 3 * x)
         tensor(1.)
     """
+    check_floats('x', x, ('n', 'D'))
+    check_floats('y', y, (x.size(0), "D'"))
+
     def centred(x: Tensor) -> Tensor:
         x = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         d = torch.cdist(x, x, compute_mode='donot_use_mm_for_euclid_dist')
@@ -107,6 +110,11 @@ class InvCFLoss(Recorded, nn.Module):
             batch: The pairs to learn from.
             order: The permutation :math:`\pi` of the batch's rows, ``[B]``; drawn if absent.
         """
+        check_embeddings('z', z)
+        check_embeddings('p', p)
+        batch = check_rows(z, batch)
+        if order is not None:
+            order = check_integers('order', order, tuple(batch.user.shape))
         loss = self._contrast(z, batch)
         if self.popularity > 0.:
             loss = loss + self.popularity * self._contrast(p, batch)
@@ -134,11 +142,15 @@ class InvCFLoss(Recorded, nn.Module):
         pos = F.cosine_similarity(user, item, dim=-1, eps=1e-12) / self.similarity.temperature
         return infonce(pos, neg)
 
+    def check_width(self, width: int) -> None:
+        r"""Raises if embeddings of this width have fewer columns than there are blocks."""
+        if self.factors > width:
+            raise ValueError(f"'factors' is {self.factors}, but embeddings of width {width} have "
+                             f"at most as many blocks; lower 'factors'")
+
     def dependence(self, z: Embeddings, p: Embeddings, batch: Batch) -> Tensor:
         r"""Mean distance correlation of the blocks, of users and of positives."""
-        if self.factors > z.user.size(1):
-            raise ValueError(f"'factors' is {self.factors}, but embeddings of width "
-                             f"{z.user.size(1)} have at most as many blocks; lower 'factors'")
+        self.check_width(z.user.size(1))
         total = []
         for rows in ((z.users(batch.user), p.users(batch.user)),
                      (z.items(batch.item), p.items(batch.item))):

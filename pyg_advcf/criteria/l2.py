@@ -3,14 +3,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_positive
-from pyg_advcf.batch import Batch
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf._checks import check_bool, check_ids, check_positive, reads_values
+from pyg_advcf.batch import Batch, check_batch
+from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.record import Recorded
 
 
 def _squares(table: Tensor, ids: Tensor) -> Tensor:
     r"""Sum of the squares of rows; a row counts as often as it is named."""
+    if reads_values(ids):
+        check_ids('batch', ids, table.size(0))
     if ids.numel() <= table.size(0):
         return F.embedding(ids, table).square().sum()
     # Many negatives: every row once, instead of a copy for every time that it occurs. Half
@@ -44,14 +46,16 @@ class EmbeddingL2(Recorded, nn.Module):
     def __init__(self, weight: float, negatives: bool = False) -> None:
         super().__init__()
         self.weight = check_positive('weight', weight, zero=True)
-        self.negatives = negatives
+        self.negatives = check_bool('negatives', negatives)
 
     def forward(self, x: Embeddings, batch: Batch) -> Tensor:
+        check_embeddings('x', x)
+        batch = check_batch(batch)
         total = (_squares(x.user, x.user_rows(batch.user))
                  + _squares(x.item, x.item_rows(batch.item)))
         if self.negatives:
             total = total + _squares(x.item, x.item_rows(batch.neg_item))
-        return total * (self.weight / (2 * max(batch.user.numel(), 1)))
+        return total * (self.weight / (2 * batch.user.numel()))
 
     def extra_repr(self) -> str:
         return f'weight={self.weight}, negatives={self.negatives}'

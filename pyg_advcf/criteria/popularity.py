@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count
-from pyg_advcf.embeddings import Embeddings, Index
+from pyg_advcf._checks import check_count, check_degrees, check_numbers
+from pyg_advcf.embeddings import Embeddings, Index, check_embeddings
 from pyg_advcf.record import Recorded
 
 
@@ -15,6 +15,7 @@ def degree_bucket(degree: Tensor) -> Tensor:
         >>> degree_bucket(torch.tensor([5, 1, 5, 9]))
         tensor([1, 0, 1, 2])
     """
+    check_numbers('degree', degree)
     return torch.unique(degree, return_inverse=True)[1]
 
 
@@ -40,7 +41,7 @@ class PopularityEmbedding(Recorded, nn.Module):
         super().__init__()
         check_count('dim', dim)
         for side, degree in (('user', user_degree), ('item', item_degree)):
-            bucket = degree_bucket(degree)
+            bucket = degree_bucket(check_degrees(f'{side}_degree', degree))
             self.register_buffer(f'{side}_bucket', bucket)
             setattr(self, side, nn.Embedding(int(bucket.max()) + 1, dim))
         self.reset_parameters()
@@ -57,7 +58,7 @@ class PopularityEmbedding(Recorded, nn.Module):
 
     def rows_like(self, x: Embeddings) -> Embeddings:
         r"""A row for each row of ``x``: for all users and items, or for those that ``x`` holds."""
-        p = self()
+        p, x = self(), check_embeddings('x', x, self.user_bucket.numel(), self.item_bucket.numel())
         tables = [F.embedding(index.position if of is None else index.position[of.ids], table)
                   for table, index, of in ((p.user, p.user_index, x.user_index),
                                            (p.item, p.item_index, x.item_index))]

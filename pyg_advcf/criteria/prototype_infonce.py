@@ -9,7 +9,15 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import (
+    check_count,
+    check_floats,
+    check_ids,
+    check_integers,
+    check_positive,
+    check_seed,
+    reads_values,
+)
 from pyg_advcf.criteria.grouping import first_occurrence
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
 from pyg_advcf.record import Recorded
@@ -61,6 +69,8 @@ class PrototypeInfoNCE(Recorded, nn.Module):
         chunk_size: Optional[int] = None,
     ) -> None:
         super().__init__()
+        check_count('num_nodes', num_nodes)
+        check_count('dim', dim)
         check_count('num_clusters', num_clusters)
         if num_clusters > num_nodes:
             raise ValueError(f"'num_clusters' is {num_clusters}, but there are only {num_nodes} "
@@ -83,6 +93,8 @@ class PrototypeInfoNCE(Recorded, nn.Module):
             x: Embeddings of all nodes, ``[num_nodes, dim]``.
             seed: Seed of k-means.
         """
+        self._check_table(x)
+        check_seed('seed', seed)
         x = x.detach().to('cpu', torch.float32)
         points, inverse = x.numpy(), None
         # A projection tells cheaply whether any two points may be equal.
@@ -117,6 +129,10 @@ class PrototypeInfoNCE(Recorded, nn.Module):
 
     def forward(self, x: Tensor, ids: Tensor) -> Tensor:
         r"""The loss of the nodes ``ids`` with the embeddings ``x`` of all nodes."""
+        self._check_table(x)
+        ids = check_integers('ids', ids, ('B', ))
+        if reads_values(ids):
+            check_ids('ids', ids, x.size(0))
         if ids.numel() == 0:
             return x.new_zeros(())
         if x.dtype in (torch.float16, torch.bfloat16):
@@ -128,6 +144,9 @@ class PrototypeInfoNCE(Recorded, nn.Module):
         bias = torch.zeros_like(b[:, 0]).masked_fill(self.size == 0, float('-inf'))
         share = once.to(a.dtype) / once.sum()
         return product_cross_entropy(a, b, self.cluster[ids], share, bias, self.chunk_size)
+
+    def _check_table(self, x: Tensor) -> None:
+        check_floats('x', x, (self.cluster.numel(), self.centroid.size(1)))
 
     def extra_repr(self) -> str:
         return f'num_clusters={self.num_clusters}, temperature={self.temperature}'

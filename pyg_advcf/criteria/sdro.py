@@ -5,7 +5,15 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from pyg_advcf._checks import check_ids, check_positive
+from pyg_advcf._checks import (
+    check_floats,
+    check_graph,
+    check_ids,
+    check_integers,
+    check_positive,
+    check_ratio,
+    reads_values,
+)
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion
 from pyg_advcf.criteria.infonce import infonce
@@ -32,7 +40,7 @@ def popularity_groups(graph: EdgeIndex) -> Tensor:
         >>> popularity_groups(as_graph(torch.tensor(edges).t(), 4, 5))
         tensor([2, 2, 2, 0])
     """
-    user, item = graph.as_tensor().long()
+    user, item = check_graph('graph', graph).as_tensor().long()
     user_degree, item_degree = graph_degrees(graph)
     order = torch.sort(item_degree, descending=True, stable=True)[1]
     popular = torch.zeros_like(item_degree)
@@ -55,6 +63,11 @@ def sdro(loss: Tensor, group: Tensor, weight: Tensor) -> Tensor:
         >>> sdro(loss, group, torch.tensor([0.5, 0.5])).mean()  # (2 + 5) / 2
         tensor(3.5000)
     """
+    check_floats('loss', loss, ('B', ))
+    check_floats('weight', weight, ('G', ))
+    group = check_integers('group', group, (loss.size(0), ))
+    if reads_values(group):
+        check_ids('group', group, weight.size(0))
     count = torch.zeros_like(weight).index_add(0, group, torch.ones_like(loss, dtype=weight.dtype))
     factor = weight.detach() * loss.numel() / count.clamp(min=1)
     return loss * factor[group].to(loss.dtype)
@@ -113,12 +126,12 @@ class SDRO(Criterion):
     ) -> None:
         super().__init__(reduction)
         self.step = check_positive('step', step, zero=True)
-        self.rate = check_positive('rate', rate, zero=True)
-        if rate > 1:
-            raise ValueError(f"'rate' is {rate!r}, but needs to be in [0, 1]")
-        if group.dim() != 1 or group.numel() == 0:
-            raise ValueError(f"'group' has shape {list(group.shape)}, but needs to be [num_users]: "
-                             f"use popularity_groups(graph)")
+        self.rate = check_ratio('rate', rate)
+        group = check_integers('group', group, ('num_users', ))
+        if group.numel() == 0:
+            raise ValueError("'group' is empty, but needs the group of every user: use "
+                             "popularity_groups(graph)")
+        self.num_users = group.numel()
         size = int(group.max()) + 1
         check_ids('group', group, size)
         empty = (torch.bincount(group, minlength=size) == 0).nonzero().view(-1).tolist()
@@ -126,7 +139,7 @@ class SDRO(Criterion):
             # Its weight would be missing from the loss until the others have taken it over.
             raise ValueError(f"'group' puts no user into {empty[:5]} of {size} groups; number them "
                              f"without gaps: group.unique(return_inverse=True)[1]")
-        self.register_buffer('group', group.long())
+        self.register_buffer('group', group)
         self.register_buffer('running', torch.zeros(size))
         self.register_buffer('log_weight', torch.full((size, ), 1 / size).log())
 

@@ -4,6 +4,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from pyg_advcf._checks import check_bool, check_integers
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
 from pyg_advcf.criteria.grouping import first_occurrence, group_logsumexp
@@ -28,7 +29,8 @@ def supcon(
         reduction: ``'mean'``, ``'sum'`` or ``'none'``.
     """
     pos, neg = check_scores(pos, neg)
-    group = first_occurrence(user)
+    check_bool('shared', shared)
+    group = first_occurrence(check_integers('user', user, (pos.size(0), )))
     hard = torch.logsumexp(finite(neg), dim=1)
     if shared:
         total = torch.logaddexp(group_logsumexp(pos, group), hard)

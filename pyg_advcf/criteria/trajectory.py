@@ -5,7 +5,16 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_ids, check_name, check_positive
+from pyg_advcf._checks import (
+    check_count,
+    check_floats,
+    check_ids,
+    check_integers,
+    check_mask,
+    check_name,
+    check_positive,
+    reads_values,
+)
 from pyg_advcf.record import Recorded
 
 _DTYPES = {'float32': torch.float32, 'float16': torch.float16}
@@ -21,6 +30,10 @@ def trajectory(pos: Tensor, before: Tensor, known: Optional[Tensor] = None) -> T
         before: ``[B]``, held fixed.
         known: ``[B]``, ``False`` where there is no earlier score.
     """
+    check_floats('pos', pos, ('B', ))
+    check_floats('before', before, (pos.size(0), ))
+    if known is not None:
+        check_mask('known', known, (pos.size(0), ))
     gap = pos - before.detach().to(pos.dtype)
     if known is not None:
         gap = gap * known
@@ -111,7 +124,9 @@ class TrajectoryPenalty(Recorded, nn.Module):
             ValueError: If an id is out of range (checked on CPU), or ``epoch`` is negative.
         """
         check_count('epoch', epoch, minimum=0)
-        if id.device.type == 'cpu' and not torch.compiler.is_compiling():
+        check_floats('pos', pos, ('B', ))
+        id = check_integers('id', id, (pos.size(0), ))
+        if reads_values(id):
             check_ids('id', id, self.score.size(1))
         if not self.records(epoch):
             return pos.new_zeros(())

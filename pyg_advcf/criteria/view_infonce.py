@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.grouping import first_occurrence
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
 from pyg_advcf.ops.cross_entropy import product_cross_entropy
 from pyg_advcf.ops.normalize import normalize
 from pyg_advcf.record import Recorded
@@ -70,11 +70,18 @@ class ViewInfoNCE(Recorded, nn.Module):
         Raises:
             ValueError: If the views hold different rows, or not all of them with ``scope='all'``.
         """
+        check_embeddings('z', z)
+        check_embeddings('other', other)
         if z.user_index is not other.user_index or z.item_index is not other.item_index:
             raise ValueError("'z' and 'other' hold different rows; encode both for the same batch, "
                              "by one encoder: encode = backbone.encoder(batch)")
+        if z.user.shape != other.user.shape or z.item.shape != other.item.shape:
+            raise ValueError(f"'z' and 'other' have tables of the shapes {list(z.user.shape)}, "
+                             f"{list(z.item.shape)} and {list(other.user.shape)}, "
+                             f"{list(other.item.shape)}, but need to be views of the same nodes")
         if self.scope == 'all':
             z.check_complete('z')
+        batch = check_rows(z, batch, negatives=False)
         users = self.side(z.user, other.user, z.user_rows(batch.user))
         items = self.side(z.item, other.item, z.item_rows(batch.item))
         return users + (items if self.item_weight == 1. else self.item_weight * items)

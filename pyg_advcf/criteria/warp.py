@@ -21,6 +21,8 @@ def warp(
 ) -> Tensor:
     r"""WARP loss; see :class:`WARP`."""
     pos, neg = check_scores(pos, neg)
+    check_count('num_items', num_items)
+    check_positive('margin', margin)
     violating = neg > (pos - margin).unsqueeze(1)
     first = violating.int().argmax(1, keepdim=True)
     # Excluded negatives were never drawn, so they take no place.

@@ -4,7 +4,7 @@ from typing import Any, Optional
 import torch
 from torch import Tensor
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_degrees, check_ratio
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.bir import resample
 from pyg_advcf.criteria.criterion import Criterion
@@ -61,9 +61,9 @@ class XIR(Criterion):
     ) -> None:
         super().__init__(reduction)
         check_count('cache_size', cache_size)
-        if not 0 <= weight <= 1:
-            raise ValueError(f"'weight' is {weight!r}, but needs to be in [0, 1]")
-        self.weight = weight
+        self.weight = check_ratio('weight', weight)
+        check_degrees('popularity', popularity)
+        self.num_items = popularity.numel()
         self.register_buffer('log_q', popularity.clamp(min=1).float().log())
         self.register_buffer('cache', torch.randint(popularity.numel(), (cache_size, )))
         self.register_buffer('drawn', torch.zeros(popularity.numel()))

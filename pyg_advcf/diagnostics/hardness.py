@@ -5,9 +5,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import degrees, num_nodes
+from pyg_advcf._checks import check_count, check_instance, check_mask
+from pyg_advcf.interactions import degrees, num_nodes, validate
 from pyg_advcf.loader import InteractionLoader
+from pyg_advcf.methods.recommender import Recommender
+from pyg_advcf.nn.backbone import check_fits
 
 
 class HardnessReport(NamedTuple):
@@ -69,14 +71,16 @@ def hardness_report(
         >>> hardness_report(method, data, data.relevant, bins=3).hardness
         tensor([1., 1., 1.], dtype=torch.float64)
     """
+    validate(data)
+    check_instance('method', method, Recommender, 'a recommender, as methods.advinfonce(backbone)')
     if not hasattr(method.criterion, 'log_hardness'):
-        raise ValueError(f"{method.__class__.__name__} learns no hardness")
+        raise ValueError(f"'method' is {method.__class__.__name__}, which learns no hardness")
+    check_fits(method.backbone, data)
     num_users, num_items = num_nodes(data)
     if check_count('bins', bins) > num_items:
         raise ValueError(f"'bins' is {bins}, but there are only {num_items} items; lower 'bins'")
-    if false_negatives is not None and false_negatives.shape != (num_users, num_items):
-        raise ValueError(f"'false_negatives' has shape {list(false_negatives.shape)}, but needs "
-                         f"to be [{num_users}, {num_items}]")
+    if false_negatives is not None:
+        check_mask('false_negatives', false_negatives, (num_users, num_items))
     loader = InteractionLoader(data, batch_size, num_neg, seed=seed)
     popularity = degrees(data)[1]
     order = torch.argsort(popularity, stable=True)
@@ -115,6 +119,9 @@ def plot_hardness(reports: dict[str, HardnessReport], path=None):
         reports: Reports by label.
         path: File to write; the figure is returned in any case.
     """
+    check_instance('reports', reports, dict, 'a dictionary from labels to reports')
+    for label, report in reports.items():
+        check_instance(f'reports[{label!r}]', report, HardnessReport, 'a HardnessReport')
     import matplotlib.pyplot as plt
     fig, ax = plt.subplots(figsize=(6, 4), layout='constrained')
     for label, report in reports.items():

@@ -6,11 +6,13 @@ from scipy.stats import spearmanr
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_instance, check_seed
 from pyg_advcf._modes import evaluation_mode
-from pyg_advcf.interactions import EDGE_TYPE, degrees
+from pyg_advcf.interactions import EDGE_TYPE, degrees, validate
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods import ACCF
+from pyg_advcf.methods.recommender import Recommender
+from pyg_advcf.nn.backbone import check_fits
 
 
 @torch.no_grad()
@@ -48,8 +50,12 @@ def weight_report(
         >>> len(weight_report(method, data)['by_loss'])
         4
     """
-    if not hasattr(method.criterion, 'network'):
-        raise ValueError(f"{method.__class__.__name__} learns no weights")
+    validate(data)
+    check_instance('method', method, Recommender, 'a recommender with weights, as methods.ACCF')
+    if not hasattr(method.criterion, 'network') or not hasattr(method, 'perturb'):
+        raise ValueError(f"'method' is {method.__class__.__name__}, which learns no weights")
+    check_fits(method.backbone, data)
+    check_seed('seed', seed)
     check_count('bins', bins)
     batch = next(iter(InteractionLoader(data, check_count('size', size), seed=seed)))
     with evaluation_mode(method):

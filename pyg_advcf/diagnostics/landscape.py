@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_bool, check_count, check_instance, check_positive, check_seed
 from pyg_advcf._modes import evaluation_mode
-from pyg_advcf.batch import Batch
+from pyg_advcf.batch import Batch, check_batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.transforms.perturb import ProjectedGradient
@@ -76,12 +76,15 @@ def loss_landscape(
     Raises:
         ValueError: If an argument is out of range.
     """
+    check_instance('method', method, Recommender, 'a recommender of pyg_advcf.methods')
+    batch = check_batch(batch, method.backbone.num_users, method.backbone.num_items)
     check_positive('span', span)
+    check_seed('seed', seed)
+    check_bool('progress', progress)
     check_count('steps', steps, minimum=3)
     if steps % 2 == 0:
         raise ValueError(f"'steps' is {steps}, but needs to be odd, so that the centre is a point")
-    if directions not in (1, 2):
-        raise ValueError(f"'directions' is {directions!r}, but needs to be 1 or 2")
+    check_count('directions', directions, maximum=2)
     generator = torch.Generator().manual_seed(seed)
     x = method.backbone.x
     axes = [tuple(_direction(x, generator)) for _ in range(directions)]
@@ -118,6 +121,8 @@ def sharpness(
     Raises:
         ValueError: If ``rho`` is negative, ``steps`` below 1 or ``norm`` unknown.
     """
+    check_instance('method', method, Recommender, 'a recommender of pyg_advcf.methods')
+    batch = check_batch(batch, method.backbone.num_users, method.backbone.num_items)
     check_positive('rho', rho, zero=True)
     x = method.backbone.x.detach()
     ascent = ProjectedGradient(rho, norm, steps)
@@ -138,6 +143,9 @@ def plot_landscape(landscapes: dict[str, Landscape], path: Union[str, Path, None
         path: File to save the figure to.
         ax: Axes to draw on; a new figure by default.
     """
+    check_instance('landscapes', landscapes, dict, 'a dictionary from labels to landscapes')
+    for label, landscape in landscapes.items():
+        check_instance(f'landscapes[{label!r}]', landscape, Landscape, 'a Landscape')
     if not landscapes:
         raise ValueError("'landscapes' is empty: there is nothing to draw")
     import matplotlib.pyplot as plt

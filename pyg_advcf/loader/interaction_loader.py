@@ -5,7 +5,16 @@ from typing import Any, Optional
 import torch
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count, check_name
+from pyg_advcf._checks import (
+    check_bool,
+    check_count,
+    check_ids,
+    check_integers,
+    check_name,
+    check_seed,
+    reads_values,
+    shown,
+)
 from pyg_advcf.batch import Batch
 from pyg_advcf.interactions import EDGE_TYPE, held_out, num_nodes, validate
 from pyg_advcf.loader.negative_sampler import NEGATIVES, NegativeSampler
@@ -63,8 +72,9 @@ class InteractionLoader(Recorded):
         self.num_neg = check_count('num_neg', num_neg)
         self.sampler = check_name('sampler', sampler, ('interaction', 'user'))
         self.negatives = check_name('negatives', negatives, (*NEGATIVES, 'in_batch'))
-        self.drop_last = sampler == 'user' if drop_last is None else drop_last
-        self.split, self.seed = split, seed
+        self.drop_last = (sampler == 'user' if drop_last is None
+                          else check_bool('drop_last', drop_last))
+        self.split, self.seed = split, check_seed('seed', seed)
         edge_index = (data[EDGE_TYPE].edge_index if split is None else held_out(data, split)).long()
         self.user, self.item = edge_index.contiguous()
         self.num_users, self.num_items = num_nodes(data)
@@ -97,6 +107,9 @@ class InteractionLoader(Recorded):
 
     def collate(self, index: torch.Tensor) -> Batch:
         r"""The batch of the interactions ``index``, with fresh negatives."""
+        index = check_integers('index', index, ('B', ))
+        if reads_values(index):
+            check_ids('index', index, self.user.numel())
         user, item = self.user[index], self.item[index]
         if self.negatives != 'in_batch':
             return Batch(user, item, self.negative_sampler(user, self.num_neg), index)
@@ -107,6 +120,9 @@ class InteractionLoader(Recorded):
         return {'generator': self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        if not isinstance(state, dict) or not isinstance(state.get('generator'), torch.Tensor):
+            raise ValueError(f"'state' is {shown(state)}, but needs to be what state_dict() of a "
+                             f"loader returned")
         self.generator.set_state(state['generator'].cpu())
 
     def __repr__(self) -> str:

@@ -5,8 +5,16 @@ import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_name
-from pyg_advcf.interactions import degrees, known_pairs, num_nodes
+from pyg_advcf._checks import (
+    check_count,
+    check_generator,
+    check_ids,
+    check_integers,
+    check_name,
+    check_pairs,
+    reads_values,
+)
+from pyg_advcf.interactions import degrees, known_pairs, num_nodes, validate
 from pyg_advcf.pairs import PairSet
 
 NEGATIVES = ('uniform', 'popularity')
@@ -46,8 +54,10 @@ class NegativeSampler:
         more: Optional[Tensor] = None,
     ) -> None:
         check_name('negatives', distribution, NEGATIVES)
-        self.generator = generator
-        self.num_users, self.num_items = num_nodes(data)
+        self.generator = check_generator('generator', generator)
+        self.num_users, self.num_items = num_nodes(validate(data))
+        if more is not None:
+            more = check_pairs('more', more, self.num_users, self.num_items)
         pairs = known_pairs(data)
         pairs = (pairs if more is None else torch.cat([pairs, more], dim=1)).long()
         device = pairs.device
@@ -77,9 +87,9 @@ class NegativeSampler:
         if full.numel() > 0:
             what = ('with every item' if self.uniform else
                     'with every item that occurs in training')
-            raise ValueError(f"{full.numel()} users interacted {what} (the first is user "
-                             f"{int(full[0])}), so they have no negatives; remove them, or hold "
-                             f"out some of their interactions")
+            raise ValueError(f"'data' has {full.numel()} users who interacted {what} (the first is "
+                             f"user {int(full[0])}), so they have no negatives; remove them, or "
+                             f"hold out some of their interactions")
         # One bit of every key's hash: most draws are settled without a search. A byte a bit.
         self.filter = None
         if device.type == 'cpu':
@@ -96,8 +106,13 @@ class NegativeSampler:
     def _item_of(self, mass: Tensor) -> Tensor:
         return mass if self.uniform else torch.searchsorted(self.upper, mass, right=True)
 
+    def _users(self, user: Tensor) -> Tensor:
+        user = check_integers('user', user)
+        return check_ids('user', user, self.num_users) if reads_values(user) else user
+
     def complement(self, user: Tensor) -> Tensor:
         r"""One draw from the complement of each user's items, in the shape of ``user``."""
+        user = self._users(user)
         mass = self._rand_below(self.free[user])
         place = torch.searchsorted(self.free_keys, user * (self.total + 1) + mass, right=True)
         below = place - self.start[user]
@@ -107,6 +122,8 @@ class NegativeSampler:
 
     def __call__(self, user: Tensor, num_neg: int) -> Tensor:
         r"""Negative items of the users ``[B]``, ``[B, num_neg]``."""
+        user = self._users(user)
+        check_count('num_neg', num_neg)
         if self.filter is None:  # No host synchronisation on accelerators.
             return self.complement(user.unsqueeze(1).expand(-1, num_neg).contiguous())
         item = torch.randint(self.total, (user.numel(), num_neg), generator=self.generator)

@@ -5,12 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf._checks import check_count, check_instance, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.methods.perturbed import Perturbed, perturbed
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn import Backbone
+from pyg_advcf.nn.backbone import check_backbone
 from pyg_advcf.registry import METHODS
 from pyg_advcf.transforms import FastGradient, Perturbation
 
@@ -89,6 +90,7 @@ class ACCF(Recommender):
         layer: Union[int, str, None] = None,
         l2: float = 1e-4,
     ) -> None:
+        check_backbone('backbone', backbone)
         self.weighting = check_name('weighting', weighting, WEIGHTINGS)
         criterion = criteria.BPR()
         if weighting != 'none':
@@ -99,9 +101,15 @@ class ACCF(Recommender):
                                                  zero=True)
         self.contrast_weight = check_positive('contrast_weight', contrast_weight, zero=True)
         self.contrast = criteria.ViewInfoNCE(temperature, scope)
-        self.perturbation = FastGradient(epsilon, norm) if perturbation is None else perturbation
+        # Also where another perturbation takes their place.
+        fast = FastGradient(epsilon, norm)
+        self.perturbation = fast if perturbation is None else check_instance(
+            'perturbation', perturbation, Perturbation,
+            'a perturbation of pyg_advcf.transforms, such as RandomNoise(0.1)')
         self.layer = layer
-        if layer is not None and layer != 'each':
+        if isinstance(layer, str):
+            check_name('layer', layer, ('each', ))
+        elif layer is not None:
             if check_count('layer', layer, minimum=0) > backbone.num_layers:
                 raise ValueError(f"'layer' is {layer}, but the backbone has {backbone.num_layers}")
         # The shortcut of `hypergradient` moves the tables and nothing else.

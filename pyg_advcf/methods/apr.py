@@ -1,11 +1,12 @@
 r"""APR: adversarial personalised ranking."""
 import math
+import numbers
 from typing import Optional
 
 from torch import Tensor
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_instance, shown
 from pyg_advcf.batch import Batch
 from pyg_advcf.methods.perturbed import perturbed
 from pyg_advcf.methods.recommender import Recommender
@@ -60,13 +61,16 @@ class APR(Recommender):
         l2: float = 1e-4,
     ) -> None:
         super().__init__(backbone, criteria.BPR(), l2=l2)
-        if not alpha >= 0:
-            raise ValueError(f"'alpha' is {alpha!r}, but needs to be at least 0; math.inf uses the "
-                             f"adversarial loss without the clean one")
+        if not isinstance(alpha, numbers.Real) or isinstance(alpha, bool) or not alpha >= 0:
+            raise ValueError(f"'alpha' is {shown(alpha)}, but needs to be a number of at least 0; "
+                             f"math.inf uses the adversarial loss without the clean one")
         self.alpha = alpha
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
-        self.perturbation = (FastGradient(epsilon, norm, restrict_to_batch=restrict_to_batch)
-                             if perturbation is None else perturbation)
+        # Also where another perturbation takes their place.
+        fast = FastGradient(epsilon, norm, restrict_to_batch=restrict_to_batch)
+        self.perturbation = fast if perturbation is None else check_instance(
+            'perturbation', perturbation, Perturbation,
+            'a perturbation of pyg_advcf.transforms, such as RandomNoise(0.1)')
 
     def forward(self, batch: Batch) -> Tensor:
         if self.alpha == 0 or (self.warmup_epochs > 0

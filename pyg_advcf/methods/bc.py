@@ -2,10 +2,11 @@ r"""BC loss."""
 from torch import Tensor
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_ratio
 from pyg_advcf.batch import Batch
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn import Backbone
+from pyg_advcf.nn.backbone import check_backbone
 from pyg_advcf.registry import METHODS
 
 
@@ -53,13 +54,12 @@ class BC(Recommender):
         warmup_epochs: int = 5,
         l2: float = 1e-5,
     ) -> None:
+        check_backbone('backbone', backbone)
         criterion = criteria.BCLoss(*backbone.degrees, backbone.dim, temperature,
                                     branch_temperature)
         super().__init__(backbone, criterion, l2=l2)
-        if not 0 < weight < 1:
-            raise ValueError(f"'weight' is {weight!r}, but needs to be in (0, 1): the branch and "
-                             f"the backbone both have to learn")
-        self.weight = weight
+        self.weight = check_ratio('weight', weight, zero=False, one=False,
+                                  why='the branch and the backbone both have to learn')
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
 
     def on_epoch_start(self, epoch: int) -> None:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from pyg_advcf import criteria, nn
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_bool, check_positive
 from pyg_advcf.criteria.adaptau import base_temperature
 from pyg_advcf.criteria.sdro import popularity_groups
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.methods.views import ViewRecommender
 from pyg_advcf.nn import Backbone, Cosine
+from pyg_advcf.nn.backbone import check_backbone
 from pyg_advcf.record import recorded
 from pyg_advcf.registry import METHODS
 
@@ -88,6 +89,7 @@ def hinge(backbone: Backbone, margin: float = 1., l2: float = 1e-4) -> Recommend
 
 @method(criteria.WARP)
 def warp(backbone: Backbone, margin: float = 1., l2: float = 1e-4) -> Recommender:
+    check_backbone('backbone', backbone)
     return Recommender(backbone, criteria.WARP(backbone.num_items, margin), l2=l2)
 
 
@@ -135,6 +137,7 @@ def directau(backbone: Backbone, gamma: float = 1., unique: bool = False,
 @method(criteria.AdapTau, epochs=21)
 def adaptau(backbone: Backbone, beta: float = 1., warmup_epochs: int = 20,
             l2: float = 1e-5) -> Recommender:
+    check_backbone('backbone', backbone)
     criterion = criteria.AdapTau(backbone.num_users, beta, warmup_epochs)
     criterion.update(base_temperature(backbone.graph))
     return Recommender(backbone, criterion, l2=l2)
@@ -144,6 +147,7 @@ def adaptau(backbone: Backbone, beta: float = 1., warmup_epochs: int = 20,
                              'blockbuster tastes by default.')
 def sdro(backbone: Backbone, temperature: float = 0.1, step: float = 0.01, rate: float = 0.01,
          group: Optional[Tensor] = None, l2: float = 1e-5) -> Recommender:
+    check_backbone('backbone', backbone)
     if group is None:  # Not every kind of taste needs to occur.
         group = popularity_groups(backbone.graph).unique(return_inverse=True)[1]
     return Recommender(backbone, criteria.SDRO(group, step, rate), Cosine(temperature), l2)
@@ -151,18 +155,21 @@ def sdro(backbone: Backbone, temperature: float = 0.1, step: float = 0.01, rate:
 
 @method(criteria.BIR)
 def bir(backbone: Backbone, num_draws: Optional[int] = None, l2: float = 1e-4) -> Recommender:
+    check_backbone('backbone', backbone)
     return Recommender(backbone, criteria.BIR(backbone.degrees[1], num_draws), l2=l2)
 
 
 @method(criteria.XIR)
 def xir(backbone: Backbone, cache_size: int = 2048, weight: float = 0.5,
         l2: float = 1e-4) -> Recommender:
+    check_backbone('backbone', backbone)
     return Recommender(backbone, criteria.XIR(backbone.degrees[1], cache_size, weight), l2=l2)
 
 
 @method(criteria.AdvInfoNCE)
 def advinfonce(backbone: Backbone, temperature: float = 0.1, k: float = 64.,
                hardness: str = 'embed', l2: float = 1e-5, adversary_l2: float = 0.) -> Recommender:
+    check_backbone('backbone', backbone)
     criterion = criteria.AdvInfoNCE(
         backbone.num_users, backbone.num_items, backbone.dim, k, hardness,
         popularity=backbone.degrees[1], adversary_l2=adversary_l2)
@@ -187,6 +194,7 @@ def ultragcn(backbone: Backbone,
     other backbone that term is missing. The paper sums over a batch of :math:`B` and decays the
     whole tables; here both terms are means and the L2 term is that of the batch's rows.
     """
+    check_backbone('backbone', backbone)
     factors = (t.to(torch.get_default_dtype())
                for t in criteria.constraint_weights(*backbone.degrees))
     return Recommender(backbone, criteria.ConstrainedBCE(*factors, weights, neg_weight), l2=l2)
@@ -210,8 +218,10 @@ def lightgcl(backbone: Backbone, temperature: float = 0.2, weight: float = 0.2,
     where :math:`G` are the embeddings over the truncated singular value decomposition of the graph.
     The paper decays the whole tables with 1e-7 in place of the L2 term.
     """
-    contrast = (criteria.ClampedViewInfoNCE(temperature) if official_loss
-                else criteria.ViewInfoNCE(temperature, scope))
+    check_bool('official_loss', official_loss)
+    contrast = criteria.ViewInfoNCE(temperature, scope)
+    if official_loss:
+        contrast = criteria.ClampedViewInfoNCE(temperature)
     return ViewRecommender(backbone, contrast, weight, l2=l2, requires=['low_rank_view'])
 
 

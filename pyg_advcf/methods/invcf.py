@@ -51,6 +51,8 @@ class InvCF(Recommender):
     ) -> None:
         criterion = criteria.InvCFLoss(temperature, popularity, independence, invariance, factors)
         super().__init__(backbone, criterion, criterion.similarity, l2)
+        if independence > 0:
+            criterion.check_width(backbone.dim)
         self.popularity = criteria.PopularityEmbedding(*backbone.degrees, backbone.dim)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -4,12 +4,13 @@ from typing import Optional
 from torch import Tensor
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_count, check_positive, check_seed
 from pyg_advcf._seeds import epoch_seed
 from pyg_advcf.batch import Batch
 from pyg_advcf.methods.recommender import UnsupportedBackbone
 from pyg_advcf.methods.views import ViewRecommender, Views
 from pyg_advcf.nn import Backbone
+from pyg_advcf.nn.backbone import check_backbone
 from pyg_advcf.registry import METHODS
 
 
@@ -68,6 +69,7 @@ class NCL(ViewRecommender):
         l2: float = 1e-4,
         seed: int = 0,
     ) -> None:
+        check_backbone('backbone', backbone)
         check_positive('structure_weight', structure_weight, zero=True)
         check_positive('alpha', alpha, zero=True)
         contrast = criteria.ViewInfoNCE(temperature, scope='all', item_weight=alpha)
@@ -85,7 +87,7 @@ class NCL(ViewRecommender):
             n, backbone.dim, min(2000, max(n // 10, 1)) if num_clusters is None else num_clusters,
             temperature) for n in counts)
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
-        self.seed = check_count('seed', seed, minimum=0)
+        self.seed = check_seed('seed', seed)
 
     def on_epoch_start(self, epoch: int) -> None:
         super().on_epoch_start(epoch)

@@ -5,12 +5,13 @@ from typing import Any, Optional, Union
 import torch
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_positive
-from pyg_advcf.batch import Batch
+from pyg_advcf._checks import check_bool, check_count, check_names, check_positive, shown
+from pyg_advcf.batch import Batch, check_batch
 from pyg_advcf.criteria import Criterion, EmbeddingCriterion, EmbeddingL2
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn import Backbone, Dot, Recommendations, Similarity
-from pyg_advcf.nn.backbone import FEATURES
+from pyg_advcf.nn.backbone import FEATURES, check_backbone
+from pyg_advcf.nn.similarity import check_similarity
 from pyg_advcf.record import Recorded
 
 
@@ -78,7 +79,15 @@ class Recommender(Recorded, nn.Module):
         requires: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        for feature in requires:
+        check_backbone('backbone', backbone)
+        if isinstance(criterion, type) or not isinstance(criterion, nn.Module):
+            raise ValueError(f"'criterion' is {shown(criterion)}, but needs to be a module that is "
+                             f"called as criterion(pos, neg, batch), such as BPR()")
+        if similarity is not None:
+            check_similarity('similarity', similarity)
+        if l2_negatives is not None:
+            check_bool('l2_negatives', l2_negatives)
+        for feature in check_names('requires', requires, FEATURES):
             if feature not in backbone.features:
                 lacks, remedy = FEATURES[feature]
                 raise UnsupportedBackbone(
@@ -97,9 +106,14 @@ class Recommender(Recorded, nn.Module):
         self.epoch: Optional[int] = None
         self.l2 = EmbeddingL2(l2, self.negatives == 'one' if l2_negatives is None else l2_negatives)
 
+    def __call__(self, batch: Batch) -> Tensor:
+        r"""Checks the batch and computes its loss by :meth:`forward`."""
+        return super().__call__(check_batch(batch, self.backbone.num_users,
+                                            self.backbone.num_items, negatives=False))
+
     def on_epoch_start(self, epoch: int) -> None:
         r"""Starts the 0-based epoch; :func:`~pyg_advcf.training.fit` calls it before each."""
-        self.epoch = epoch
+        self.epoch = check_count('epoch', epoch, minimum=0)
         if isinstance(self.criterion, Criterion):
             self.criterion.on_epoch_start(epoch, self)
 
@@ -129,6 +143,7 @@ class Recommender(Recorded, nn.Module):
 
         Known positives of a row's user are excluded.
         """
+        check_batch(batch)
         pool = self.criterion.pool(batch) if isinstance(self.criterion, Criterion) else None
         if pool is None:
             return batch

@@ -4,7 +4,7 @@ from typing import Union
 import torch
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count, check_name
+from pyg_advcf._checks import check_name, check_ratio, check_seed
 from pyg_advcf._seeds import epoch_seed
 from pyg_advcf.batch import Batch
 from pyg_advcf.methods.views import ViewRecommender, Views
@@ -65,9 +65,10 @@ class SGL(ViewRecommender):
     ) -> None:
         super().__init__(backbone, criteria.ViewInfoNCE(temperature, scope), weight, l2=l2,
                          requires=['graph'])
+        check_ratio('ratio', ratio, one=False)
         self.view = (view if isinstance(view, GraphView)
                      else VIEWS[check_name('view', view, VIEWS)](ratio))
-        self.seed = check_count('seed', seed, minimum=0)
+        self.seed = check_seed('seed', seed)
         # As many graphs as propagations only where they differ: one graph propagates in one go.
         self.num_graphs = backbone.depth if self.view.per_layer else 1
         self._draw(0)

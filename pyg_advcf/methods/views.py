@@ -5,7 +5,7 @@ from typing import Optional
 from torch import Tensor, nn
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_positive, shown
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.methods.recommender import Recommender
@@ -48,6 +48,9 @@ class ViewRecommender(Recommender):
     ) -> None:
         criterion = criteria.BPR() if criterion is None else criterion
         super().__init__(backbone, criterion, similarity, l2, requires=requires)
+        if isinstance(contrast, type) or not isinstance(contrast, nn.Module):
+            raise ValueError(f"'contrast' is {shown(contrast)}, but needs to be a module that is "
+                             f"called as contrast(a, b, batch), such as ViewInfoNCE()")
         self.contrast = contrast
         self.weight = check_positive('weight', weight, zero=True)
 

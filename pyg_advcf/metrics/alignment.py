@@ -4,10 +4,12 @@ from typing import Any, Optional
 import torch
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_bool, check_count, check_seed
 from pyg_advcf.criteria.directau import alignment, uniformity
-from pyg_advcf.interactions import EDGE_TYPE, held_out, num_nodes
+from pyg_advcf.interactions import EDGE_TYPE, held_out, num_nodes, validate
 from pyg_advcf.metrics.evaluate import final_embeddings
+from pyg_advcf.nn.similarity import Cosine
+from pyg_advcf.ranking import rankable
 
 
 @torch.no_grad()
@@ -56,12 +58,13 @@ def alignment_uniformity(
         >>> {name: round(value, 4) for name, value in found.items()}
         {'alignment': 0.0, 'uniformity_user': -4.0, 'uniformity_item': -4.0, 'uniformity': -8.0}
     """
+    validate(data)
     check_count('chunk_size', chunk_size)
+    check_bool('unique', unique)
+    check_seed('seed', seed)
     pairs = data[EDGE_TYPE].edge_index if split is None else held_out(data, split)
-    z = final_embeddings(model)
-    if (z.user.size(0), z.item.size(0)) != num_nodes(data):
-        raise ValueError(f"'model' embeds {z.user.size(0)} users and {z.item.size(0)} items, but "
-                         f"'data' has {num_nodes(data)[0]} and {num_nodes(data)[1]}")
+    # As for a ranking by cosines: of unit length, and no length may overflow.
+    z = rankable('model', final_embeddings(model), Cosine(1.), *num_nodes(data))
     if num_pairs is not None and check_count('num_pairs', num_pairs) < pairs.size(1):
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(pairs.size(1), generator=generator)[:num_pairs]

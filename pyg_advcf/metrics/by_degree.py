@@ -1,11 +1,13 @@
 r"""Metrics of the long tail: by the training degree of the held-out items."""
 import copy
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 from torch_geometric.data import HeteroData
 
-from pyg_advcf.interactions import EDGE_TYPE, degrees, held_out, split_key, split_names
+from pyg_advcf._checks import shown
+from pyg_advcf.interactions import EDGE_TYPE, degrees, held_out, split_key, split_names, validate
 from pyg_advcf.metrics.evaluate import countable, evaluate
 
 
@@ -44,6 +46,10 @@ def evaluate_by_degree(
         >>> list(evaluate_by_degree(MF(data, dim=8), data, (0, 2, 100), 'test_ood', k=5))
         ['[0, 2)', '[2, 100)']
     """
+    validate(data)
+    if not isinstance(bounds, (tuple, list)) or not all(
+            isinstance(b, numbers.Real) and not isinstance(b, bool) for b in bounds):
+        raise ValueError(f"'bounds' is {shown(bounds)}, but needs to be a list of numbers")
     bounds = list(bounds)
     if len(bounds) < 2 or any(not a < b for a, b in zip(bounds, bounds[1:])):
         raise ValueError(f"'bounds' is {bounds}, but needs at least two rising numbers")

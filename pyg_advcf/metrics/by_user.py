@@ -2,10 +2,10 @@ r"""Metrics over groups of users."""
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
 
+from pyg_advcf._checks import check_instance, check_mask
 from pyg_advcf.interactions import num_nodes
 from pyg_advcf.metrics.evaluate import evaluate
 
@@ -40,11 +40,9 @@ def evaluate_by_user(
         >>> list(evaluate_by_user(MF(data, dim=8), data, {'few': few, 'many': ~few}))
         ['few', 'many']
     """
+    check_instance('groups', groups, Mapping, 'a dictionary from names to boolean masks of users')
     for name, mask in groups.items():
-        if mask.dtype != torch.bool or list(mask.shape) != [num_nodes(data)[0]]:
-            raise ValueError(f"the group '{name}' has dtype {mask.dtype} and shape "
-                             f"{list(mask.shape)}, but needs to be torch.bool and "
-                             f"[{num_nodes(data)[0]}]")
+        check_mask(f"groups[{name!r}]", mask, (num_nodes(data)[0], ))
     values = evaluate(model, data, per_user=True, **kwargs)
     results: dict[str, dict[str, dict[str, float]]] = {}
     for name, mask in groups.items():

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 from torch_geometric.data import HeteroData
 from torch_geometric.metrics import (
     LinkPredCoverage,
@@ -17,9 +18,9 @@ from torch_geometric.metrics import (
 )
 from torch_geometric.metrics.link_pred import LinkPredMetricData
 
-from pyg_advcf._checks import check_count, check_ids, check_name
+from pyg_advcf._checks import check_bool, check_count, check_name, check_names, shown
 from pyg_advcf._modes import evaluation_mode
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.interactions import (
     EDGE_TYPE,
     candidate_mask,
@@ -29,11 +30,12 @@ from pyg_advcf.interactions import (
     num_nodes,
     split_key,
     split_names,
+    validate,
 )
-from pyg_advcf.nn.similarity import Dot, Similarity
+from pyg_advcf.nn.similarity import Dot, Similarity, check_similarity
 from pyg_advcf.ops.top_k import top_k
 from pyg_advcf.pairs import PairSet
-from pyg_advcf.ranking import score_all
+from pyg_advcf.ranking import BATCH_SIZE, map_scores, rankable
 
 _PER_USER = {
     'recall': LinkPredRecall,
@@ -69,8 +71,6 @@ def _truth(data: HeteroData, split: str, protocol: str) -> tuple[PairSet, PairSe
         seen.append(data[EDGE_TYPE][split_key('val')])
     seen = PairSet.of(torch.cat(seen, dim=1), num_users, num_items)
     pairs = data[EDGE_TYPE][split_key(split)]
-    check_ids(f'{split_key(split)}[0]', pairs[0], num_users)
-    check_ids(f'{split_key(split)}[1]', pairs[1], num_items)
     truth = PairSet.of(pairs, num_users, num_items)
     if protocol == 'clean':
         truth = truth.minus(seen)
@@ -109,8 +109,9 @@ def evaluate(
     metrics: Union[str, Iterable[str]] = ('recall', 'ndcg', 'hr'),
     protocol: str = 'clean',
     similarity: Optional[Similarity] = None,
-    batch_size: int = 256,
+    batch_size: int = BATCH_SIZE,
     per_user: bool = False,
+    progress: bool = True,
 ) -> dict[str, dict[str, Any]]:
     r"""Ranks the whole catalogue for every user with held-out items, several splits in one pass.
 
@@ -143,16 +144,19 @@ def evaluate(
         metrics: Names from the list above.
         protocol: ``'clean'`` or ``'official'``.
         similarity: How to compare; that of the recommender, else :class:`~pyg_advcf.nn.Dot`.
-        batch_size: Users scored at once; memory grows with ``batch_size * num_items``.
+        batch_size: Users scored at once; memory grows with ``batch_size * num_items`` for each
+            thread of PyTorch, which all rank. The values do not depend on their number.
         per_user: Whether to return float64 values per user instead of averages, for significance
             tests; ``'user'`` then holds the ids. Without ``coverage``, which has none.
+        progress: Whether to show a progress bar, if ranking takes longer than some seconds.
 
     Returns:
         ``{split: {'recall@20': value, ...}}``.
 
     Raises:
-        ValueError: If a split, metric or protocol is unknown, a split is empty, a ``k`` is below
-            1, or the embeddings are not finite.
+        ValueError: If ``data`` are not well-formed (any more), a split, metric or protocol is
+            unknown, a split is empty, a ``k`` is below 1, or the embeddings do not fit the data,
+            are not finite, or are so large that scores might not be.
 
     Example:
         >>> from pyg_advcf.datasets import SyntheticExposure
@@ -161,31 +165,31 @@ def evaluate(
         >>> sorted(evaluate(MF(data, dim=8), data, k=5))
         ['test_iid', 'test_ood']
     """
-    splits = split_names(data, 'test') if splits is None else splits
-    splits = [splits] if isinstance(splits, str) else list(splits)
-    ks = sorted({int(check_count('k', v))
-                 for v in ([k] if isinstance(k, numbers.Integral) else k)})
-    metrics = [metrics] if isinstance(metrics, str) else metrics
-    metrics = [check_name('metrics', m, METRICS) for m in metrics]
+    validate(data)
+    splits = split_names(data, 'test') if splits is None else check_names(
+        'splits', splits, split_names(data))
+    ks = [k] if isinstance(k, numbers.Integral) else k
+    if isinstance(ks, (str, Tensor)) or not isinstance(ks, Iterable):
+        raise ValueError(f"'k' is {shown(k)}, but needs to be a length of lists or several of them")
+    ks = sorted({int(check_count('k', v)) for v in ks})
+    metrics = check_names('metrics', metrics, METRICS)
     check_name('protocol', protocol, PROTOCOLS)
     check_count('batch_size', batch_size)
+    check_bool('per_user', per_user)
     if not splits:
         raise ValueError("'data' has no test set; split it (see 'pyg_advcf.transforms') or name "
                          "the 'splits' to evaluate")
     if not ks or not metrics:
         raise ValueError(f"nothing to measure: 'k' is {ks} and 'metrics' is {metrics}")
 
-    similarity, z = _embed(model, similarity)
     num_users, num_items = num_nodes(data)
-    if z.user.size(0) != num_users or z.item.size(0) != num_items:
-        raise ValueError(f"'model' embeds {z.user.size(0)} users and {z.item.size(0)} items, but "
-                         f"'data' has {num_users} and {num_items}")
+    z = _embed(model, similarity, num_users, num_items)
     candidates = candidate_mask(data)
     tasks = {split: _build(data, split, protocol) for split in splits}
     collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
 
-    users = torch.unique(torch.cat([task.users for task in tasks.values()]))
-    for chunk, scores in score_all(z, users, batch_size, candidates):
+    def rank(chunk: Tensor, scores: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        found = {}
         for split, task in tasks.items():
             inside = torch.isin(chunk, task.users)
             user = chunk[inside]
@@ -199,8 +203,13 @@ def evaluate(
                 row, item = row[barred], item[barred]
                 own[row, item] = (z.user[user[row]] * z.item[item]).sum(-1)
             own[task.masked.of_users(user)] = float('-inf')
-            ranked, _ = top_k(own, max(ks))
-            collected[split].update(user, ranked, task.truth.of_users(user))
+            found[split] = user, top_k(own, max(ks))[0]
+        return found
+
+    users = torch.unique(torch.cat([task.users for task in tasks.values()]))
+    for found in map_scores(rank, z, users, batch_size, candidates, progress):
+        for split, (user, ranked) in found.items():
+            collected[split].update(user, ranked, tasks[split].truth.of_users(user))
     return {split: collected[split].compute(per_user) for split in splits}
 
 
@@ -209,24 +218,28 @@ def final_embeddings(model: Any) -> Embeddings:
     these themselves: in evaluation mode, detached.
     """
     if isinstance(model, Embeddings):
-        return model.detach()
-    if hasattr(model, 'embeddings'):
-        return model.embeddings()
-    with torch.no_grad(), evaluation_mode(model):
-        return model().detach()
+        return check_embeddings('model', model).detach()
+    if isinstance(model, type) or not (hasattr(model, 'embeddings') or isinstance(model, Module)):
+        raise ValueError(f"'model' is {shown(model)}, but needs to be a recommender, a backbone, "
+                         f"Embeddings, or a module that returns these")
+    if callable(getattr(model, 'embeddings', None)):
+        return check_embeddings('model.embeddings()', model.embeddings())
+    try:
+        with torch.no_grad(), evaluation_mode(model):
+            z = model()
+    except TypeError as error:
+        raise ValueError(f"'model' is {shown(model)}, which cannot be called without arguments, "
+                         f"but needs to return Embeddings then") from error
+    return check_embeddings('model()', z).detach()
 
 
-def _embed(model: Any, similarity: Optional[Similarity]) -> tuple[Similarity, Embeddings]:
+def _embed(model: Any, similarity: Optional[Similarity], num_users: int,
+           num_items: int) -> Embeddings:
+    z = final_embeddings(model)
     if similarity is None:
-        similarity = getattr(model, 'similarity', None) or Dot()
-    z = similarity.prepare(final_embeddings(model))
-    if z.user.dtype in (torch.float16, torch.bfloat16):
-        z = z.map(Tensor.float)
-    for name, table in (('user', z.user), ('item', z.item)):
-        if not torch.isfinite(table).all():
-            raise ValueError(f"the {name} embeddings of 'model' hold values that are not finite; "
-                             f"training has diverged: lower the learning rate")
-    return similarity, z
+        similarity = getattr(model, 'similarity', None)
+        similarity = similarity if isinstance(similarity, Similarity) else Dot()
+    return rankable('model', z, check_similarity('similarity', similarity), num_users, num_items)
 
 
 class _Collector:

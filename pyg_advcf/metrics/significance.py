@@ -3,6 +3,8 @@ import numpy as np
 from scipy import stats
 from torch import Tensor
 
+from pyg_advcf._checks import check_numbers, check_ratio, shown
+
 
 def interval(values: list[float], confidence: float = 0.95) -> tuple[float, float]:
     r"""Mean and half-width of Student's confidence interval of the mean, over seeds.
@@ -14,7 +16,15 @@ def interval(values: list[float], confidence: float = 0.95) -> tuple[float, floa
         >>> round(mean, 3), round(half, 3)
         (0.2, 0.248)
     """
-    values = np.asarray(values, dtype=float)
+    try:
+        values = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'values' is {shown(values)}, but needs to be a list of numbers"
+                         ) from error
+    if values.ndim != 1:
+        raise ValueError(f"'values' has {values.ndim} dimensions, but needs to be a list of "
+                         f"numbers")
+    check_ratio('confidence', confidence, zero=False, one=False)
     if values.size == 0:
         raise ValueError("'values' is empty: there is nothing to average")
     if values.size == 1:
@@ -32,6 +42,8 @@ def paired_test(a: Tensor, b: Tensor) -> tuple[float, float]:
     Raises:
         ValueError: If the two are not of the same length of at least 2.
     """
+    check_numbers('a', a)
+    check_numbers('b', b)
     if a.shape != b.shape or a.dim() != 1 or a.numel() < 2:
         raise ValueError(f"'a' and 'b' have shapes {list(a.shape)} and {list(b.shape)}, but need "
                          f"to be paired vectors of at least two values")

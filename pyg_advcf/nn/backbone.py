@@ -1,17 +1,28 @@
 r"""What all backbones share: the trainable tables, the training graph, and recommendation."""
+import numbers
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf import ranking
-from pyg_advcf._checks import check_count, check_ids, check_name
+from pyg_advcf._checks import (
+    check_count,
+    check_ids,
+    check_instance,
+    check_name,
+    check_pairs,
+    reads_values,
+    shown,
+)
 from pyg_advcf._modes import evaluation_mode
-from pyg_advcf.batch import Batch
-from pyg_advcf.embeddings import Embeddings, Index
+from pyg_advcf.batch import Batch, check_batch
+from pyg_advcf.embeddings import Embeddings, Index, check_embeddings
 from pyg_advcf.interactions import (
     as_graph,
     candidate_mask,
@@ -21,7 +32,7 @@ from pyg_advcf.interactions import (
     split_names,
     validate,
 )
-from pyg_advcf.nn.similarity import Dot, Similarity
+from pyg_advcf.nn.similarity import Dot, Similarity, check_similarity
 from pyg_advcf.ops.spmm import graph_degrees
 from pyg_advcf.pairs import PairSet
 from pyg_advcf.ranking import Recommendations
@@ -89,11 +100,18 @@ def rows_read(
         >>> users.ids, items  # Four ids of items: more than half of them.
         (tensor([7]), None)
     """
+    batches = [check_batch(batch) for batch in batches]
     users = torch.cat([batch.user for batch in batches])
     items = torch.cat([ids for batch in batches
                        for ids in (batch.item, batch.neg_item.reshape(-1))])
     return (Index.of(users, num_users) if users.numel() < num_users // 2 else None,
             Index.of(items, num_items) if items.numel() < num_items // 2 else None)
+
+
+def check_backbone(argument: str, backbone: 'Backbone') -> 'Backbone':
+    r"""Returns ``backbone`` if it is one."""
+    return check_instance(argument, backbone, Backbone,
+                          'a backbone of pyg_advcf.nn, such as LightGCN(data)')
 
 
 class Backbone(Recorded, nn.Module):
@@ -190,11 +208,33 @@ class Backbone(Recorded, nn.Module):
         """
         graph = self.graph if graph is None else graph
         if isinstance(graph, Tensor):
-            return [graph] * count
+            return [self._graph(graph)] * count
+        check_instance('graph', graph, (list, tuple), "a graph of 'pyg_advcf.as_graph', pairs "
+                       "[2, E], or a list of them")
         if len(graph) != count:
             raise ValueError(f"'graph' holds {len(graph)} graphs, but {self!r} propagates {count} "
                              f"times; pass one graph, or one for each propagation")
-        return list(graph)
+        return [self._graph(each) for each in graph]
+
+    def _graph(self, graph: Tensor) -> Tensor:
+        if isinstance(graph, EdgeIndex) and graph.is_sorted_by_row:
+            size = graph.get_sparse_size(0), graph.get_sparse_size(1)
+            if size != (self.num_users, self.num_items):
+                raise ValueError(f"'graph' is of {size[0]} users and {size[1]} items, but {self!r} "
+                                 f"needs one of as many users and items")
+            return graph
+        if not isinstance(graph, Tensor) or reads_values(graph):
+            check_pairs('graph', graph, self.num_users, self.num_items)
+        return graph
+
+    def _tables(self, x: Optional[Embeddings]) -> Embeddings:
+        r"""What a pass starts from: ``x`` if it has the rows and the width of the tables."""
+        if x is None:
+            return self.x
+        check_embeddings('x', x, self.num_users, self.num_items)
+        if x.user.size(1) != self.dim:
+            raise ValueError(f"'x' has width {x.user.size(1)}, but {self!r} has 'dim' = {self.dim}")
+        return x
 
     def penalty(self, batch: Batch, z: Optional[Embeddings] = None) -> Optional[Tensor]:
         r"""What this backbone adds to the loss of any method, or ``None``.
@@ -243,35 +283,64 @@ class Backbone(Recorded, nn.Module):
         user_ids: Tensor,
         k: int = 10,
         similarity: Optional[Similarity] = None,
-        batch_size: int = 1024,
+        batch_size: int = ranking.BATCH_SIZE,
         z: Optional[Embeddings] = None,
+        progress: bool = True,
     ) -> Recommendations:
         r"""The ``k`` best items of each user, training items (and non-candidates) left out.
 
         Args:
-            user_ids: ``[B]``.
+            user_ids: ``[B]``, integers of any width, or a list of them.
             k: Length of the lists.
             similarity: :class:`~pyg_advcf.nn.Dot` by default; pass the one of training.
-            batch_size: Users scored at once; memory grows with ``batch_size * num_items``.
+            batch_size: Users scored at once; memory grows with ``batch_size * num_items`` for each
+                thread of PyTorch, which all rank. The lists do not depend on their number.
             z: Embeddings to rank with; computed if absent.
+            progress: Whether to show a progress bar, if ranking takes longer than some seconds.
 
         Raises:
-            ValueError: If a user id is out of range, or if ``k`` or ``batch_size`` is below 1.
+            ValueError: If a user id is out of range, ``k`` or ``batch_size`` is below 1, or the
+                embeddings do not fit the data, are not finite, or are so large that scores might
+                not be.
         """
         check_count('k', k)
         check_count('batch_size', batch_size)
         device = self.user_embedding.weight.device
-        user_ids = torch.as_tensor(user_ids, device=device).view(-1)
-        user_ids = user_ids.long() if user_ids.numel() == 0 else user_ids
-        check_ids('user_ids', user_ids, self.num_users)
-        similarity = Dot() if similarity is None else similarity
-        z = similarity.prepare(self.embeddings() if z is None else z)
-        found = ranking.recommend(z, user_ids, k, self.known, self.candidate_mask, batch_size)
-        return Recommendations(found.item, found.score / similarity.temperature)
+        user_ids = self._user_ids(user_ids).to(device)
+        similarity = check_similarity('similarity', Dot() if similarity is None else similarity)
+        z = self.embeddings() if z is None else z
+        z = ranking.rankable('z', z, similarity, self.num_users, self.num_items)
+        found = ranking.recommend(z, user_ids, k, self.known, self.candidate_mask, batch_size,
+                                  progress)
+        score = found.score / similarity.temperature
+        if not bool((score.isfinite() | (found.item < 0)).all()):
+            raise ValueError(f"'similarity' is {similarity!r}, whose scores exceed the largest "
+                             f"{score.dtype}; raise its temperature")
+        return Recommendations(found.item, score)
+
+    def _user_ids(self, user_ids: Any) -> Tensor:
+        if isinstance(user_ids, (list, tuple, np.ndarray)):
+            if not all(isinstance(u, numbers.Integral) and not isinstance(u, bool)
+                       for u in user_ids):
+                raise ValueError(f"'user_ids' is {shown(user_ids)}, but needs to hold integers")
+            outside = next((u for u in user_ids if not 0 <= u < self.num_users), None)
+            if outside is not None:
+                raise ValueError(f"'user_ids' holds the id {outside}, but ids need to be in "
+                                 f"[0, {self.num_users})")
+            user_ids = torch.tensor([int(u) for u in user_ids], dtype=torch.long)
+        return check_ids('user_ids', user_ids, self.num_users).view(-1)
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}({self.num_users} users, {self.num_items} items, '
                 f'dim={self.dim})')
+
+
+def check_fits(backbone: Backbone, data: HeteroData) -> None:
+    r"""Raises if ``backbone`` was made for other numbers of users and items than ``data`` have."""
+    found, wanted = (backbone.num_users, backbone.num_items), num_nodes(data)
+    if found != wanted:
+        raise ValueError(f"'data' has {wanted[0]} users and {wanted[1]} items, but the backbone "
+                         f"embeds {found[0]} and {found[1]}; pass the data that it was made of")
 
 
 def read_rows(table: Tensor, index: Optional[Index]) -> Tensor:

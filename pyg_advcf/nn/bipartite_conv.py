@@ -6,6 +6,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
 
+from pyg_advcf._checks import check_floats, check_integers, check_pairs, reads_values, shown
 from pyg_advcf.ops import spmm
 from pyg_advcf.ops.spmm import inv_sqrt_degree
 
@@ -49,7 +50,10 @@ class BipartiteConv(MessagePassing):
             edge_weight: A factor for every edge, in both directions, ``[E]``. Degrees count edges,
                 whatever their weight.
         """
-        x_user, x_item = x
+        if not isinstance(x, (tuple, list)) or len(x) != 2:
+            raise ValueError(f"'x' is {shown(x)}, but needs to be the pair of tables (user, item)")
+        x_user, x_item = (check_floats(f'x[{side}]', table, ('rows', 'D'))
+                          for side, table in enumerate(x))
         if isinstance(edge_index, EdgeIndex) and edge_index.is_sorted_by_row:
             user_scale, item_scale = inv_sqrt_degree(edge_index, x_user.dtype)
             return (spmm(edge_index, x_item, row_scale=user_scale, col_scale=item_scale,
@@ -60,7 +64,11 @@ class BipartiteConv(MessagePassing):
         # Flow is from row 0 to row 1: the users' messages travel to the items, and back.
         size = x_user.size(0), x_item.size(0)
         edge_index = edge_index.as_tensor() if isinstance(edge_index, EdgeIndex) else edge_index
-        edge_index = edge_index.long()
+        edge_index = check_integers('edge_index', edge_index, (2, 'E'))
+        if reads_values(edge_index):
+            check_pairs('edge_index', edge_index, *size)
+        if edge_weight is not None:
+            check_floats('edge_weight', edge_weight, (edge_index.size(1), ))
         degree = [torch.bincount(index, minlength=n).to(x_user.dtype)
                   for index, n in zip(edge_index, size)]
         norm = (degree[0][edge_index[0]] * degree[1][edge_index[1]]).rsqrt()

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_bool, check_count, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import as_graph
@@ -170,7 +170,9 @@ class DCCF(Backbone):
         Returns:
             A :class:`DCCFEmbeddings`.
         """
-        x = self.x if x is None else x
+        check_bool('return_layers', return_layers)
+        check_bool('return_views', return_views)
+        x = self._tables(x)
         layers, kept = [tuple(x)], []
         for view in self.graphs(graph, self.num_layers):
             views = self.layer_views(layers[-1], view)

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf._checks import check_count, check_graph, check_ratio, check_seed
+from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.nn.lightgcn import LightGCN
 from pyg_advcf.ops.spmm import inv_sqrt_degree
 from pyg_advcf.registry import BACKBONES
@@ -34,7 +34,9 @@ def low_rank(graph: EdgeIndex, rank: int, seed: int = 0) -> tuple[Tensor, Tensor
         >>> [t.shape for t in low_rank(graph, 2)]
         [torch.Size([2, 2]), torch.Size([2]), torch.Size([3, 2])]
     """
+    check_graph('graph', graph)
     check_count('rank', rank)
+    check_seed('seed', seed)
     shape = graph.get_sparse_size(0), graph.get_sparse_size(1)
     if rank > min(shape):
         raise ValueError(f"'rank' is {rank}, but a matrix of {shape[0]} users and {shape[1]} items "
@@ -100,9 +102,7 @@ class LightGCL(LightGCN):
         seed: int = 0,
     ) -> None:
         super().__init__(data, dim, num_layers, init)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"'dropout' is {dropout!r}, but needs to be at least 0 and below 1")
-        self.rank, self.dropout = rank, dropout
+        self.rank, self.dropout = rank, check_ratio('dropout', dropout, one=False)
         # Not part of the `state_dict`: they follow from the graph and the seed.
         for name, factor in zip(('left', 'singular', 'right'), low_rank(self.graph, rank, seed)):
             self.register_buffer(name, factor.to(torch.get_default_dtype()), persistent=False)
@@ -135,6 +135,7 @@ class LightGCL(LightGCN):
         Raises:
             ValueError: If ``z`` has no layers, or not all rows.
         """
+        check_embeddings('z', z, self.num_users, self.num_items)
         if not z.layers:
             raise ValueError("'z' has no layers; compute it with return_layers=True")
         z.check_complete('z')

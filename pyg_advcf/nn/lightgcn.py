@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_bool, check_count, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings, Index
 from pyg_advcf.nn.backbone import Backbone, Encoder, Graphs, read_rows, rows_read
@@ -61,9 +61,9 @@ class LightGCN(Backbone):
         skip_input: bool = False,
     ) -> None:
         super().__init__(data, dim, init)
-        self.num_layers = check_count('num_layers', num_layers, minimum=int(skip_input))
+        self.num_layers = check_count('num_layers', num_layers, minimum=int(skip_input is True))
         self.depth = num_layers
-        self.skip_input = skip_input
+        self.skip_input = check_bool('skip_input', skip_input)
         self.conv = BipartiteConv()
 
     @property
@@ -97,7 +97,10 @@ class LightGCN(Backbone):
         """
         check_positive('noise', noise, zero=True)
         graph = self.graph if graph is None else graph
-        x = self.x if x is None else x
+        if isinstance(graph, EdgeIndex):
+            graph = self._graph(graph)
+        check_bool('return_layers', return_layers)
+        x = self._tables(x)
         if self._fuses() and isinstance(graph, EdgeIndex) and graph.is_sorted_by_row:
             layers, z = self._fused(graph, x, return_layers, noise, rows)
         else:

@@ -32,7 +32,7 @@ class MF(Backbone):
         x: Optional[Embeddings] = None,
     ) -> Embeddings:
         r"""Returns the tables; ``graph`` is not used."""
-        x = self.x if x is None else x
+        x = self._tables(x)
         return x.with_tables(*x)
 
     def encoder(self, *batches: Batch) -> Encoder:

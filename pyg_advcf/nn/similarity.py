@@ -2,9 +2,9 @@ r"""How a user and an item are compared: in training and in ranking by the same 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_instance, check_positive
 from pyg_advcf.batch import Batch
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
 from pyg_advcf.ops import sampled_scores
 from pyg_advcf.record import Recorded
 
@@ -33,6 +33,9 @@ class Similarity(Recorded, nn.Module):
         Where ``batch.neg_mask`` is ``False``, the score of the negative is :math:`-\infty`: every
         criterion of this library gives it neither weight nor gradient.
         """
+        check_embeddings('z', z)
+        # Own negatives of the rows are looked at by the operation.
+        batch = check_rows(z, batch, negatives=False)
         pos, neg = sampled_scores(z.user, z.item, *z.rows(batch), self.kind, self.temperature)
         return pos, batch.mask_negatives(neg)
 
@@ -63,7 +66,7 @@ class Dot(Similarity):
     kind = 'dot'
 
     def prepare(self, z: Embeddings) -> Embeddings:
-        return z
+        return check_embeddings('z', z)
 
     def extra_repr(self) -> str:
         return '' if self.temperature == 1. else super().extra_repr()
@@ -91,4 +94,11 @@ class Cosine(Similarity):
         super().__init__(temperature)
 
     def prepare(self, z: Embeddings) -> Embeddings:
+        check_embeddings('z', z)
         return z.with_tables(F.normalize(z.user, dim=-1), F.normalize(z.item, dim=-1))
+
+
+def check_similarity(argument: str, similarity: Similarity) -> Similarity:
+    r"""Returns ``similarity`` if it is one."""
+    return check_instance(argument, similarity, Similarity,
+                          'a similarity of pyg_advcf.nn, such as Dot() or Cosine(0.1)')

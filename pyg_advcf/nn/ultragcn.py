@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import check_count, check_name, check_positive
-from pyg_advcf.batch import Batch
+from pyg_advcf.batch import Batch, check_batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
 from pyg_advcf.nn.mf import MF
@@ -54,9 +54,10 @@ def item_neighbours(data: HeteroData, k: int = 10,
         >>> weights[0]  # (1 / 1) * sqrt(2 / 3)
         tensor([0.8165, 0.0000], dtype=torch.float64)
     """
+    validate(data)
     check_count('k', k)
     check_name('variant', variant, ('code', 'paper'))
-    num_users, num_items = num_nodes(validate(data))
+    num_users, num_items = num_nodes(data)
     user, item = data[EDGE_TYPE].edge_index.cpu().numpy()
     r = sparse.csr_matrix((np.ones(user.size), (user, item)), shape=(num_users, num_items))
     by_item = r.T.tocsr()
@@ -150,6 +151,8 @@ class UltraGCN(MF):
 
     def item_loss(self, batch: Batch) -> Tensor:
         r""":math:`L_I`, a scalar."""
+        # Of the negatives nothing is read.
+        batch = check_batch(batch, self.num_users, self.num_items, negatives=False)
         user = F.embedding(batch.user, self.x.user)
         score = sampled_product(user, self.x.item, self.neighbours[batch.item])
         return (self.omega[batch.item] * F.softplus(-score)).sum(1).mean()

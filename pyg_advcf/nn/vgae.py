@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_instance, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn.backbone import Backbone, Encoder, Graphs
@@ -147,7 +147,8 @@ class VGAE(LightGCN):
         Args:
             z: What :meth:`forward` returned; computed if absent.
         """
-        z = self() if z is None else z
+        z = self() if z is None else check_instance(
+            'z', z, Posterior, 'what the backbone returned, with the distributions')
         total = sum(_Divergence.apply(*side) for side in zip(z.mean, z.log_std))
         return total / (self.num_users + self.num_items)
 

@@ -255,7 +255,7 @@ def fit(
 
         def evaluate() -> dict[str, float]:
             return evaluate_model(method, loader.data, splits='val', k=int(k),
-                                  metrics=names)['val']
+                                  metrics=names, progress=progress)['val']
 
     check_threads()
     if loader.user.device.type == 'cpu':

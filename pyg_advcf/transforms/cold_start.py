@@ -3,7 +3,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_ratio
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, split_key
 from pyg_advcf.transforms.random_split import RandomSplit
 
@@ -41,6 +41,7 @@ class ColdStartSplit(BaseTransform):
         threshold: int = 10,
         seed: int = 0,
     ) -> None:
+        check_ratio('test', test, zero=False, one=False)
         self.split = RandomSplit(val, test, per_user=True, seed=seed)
         self.threshold = check_count('threshold', threshold)
 

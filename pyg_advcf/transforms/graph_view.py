@@ -7,6 +7,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
+from pyg_advcf._checks import check_count, check_generator, check_graph, check_ratio, check_seed
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
 from pyg_advcf.record import Recorded
 from pyg_advcf.transforms.edges import keep_edges
@@ -62,10 +63,10 @@ class GraphView(Recorded, BaseTransform):
         seed: int = 0,
         generator: Optional[torch.Generator] = None,
     ) -> None:
-        if not 0 <= ratio < 1:
-            raise ValueError(f"'ratio' is {ratio!r}, but needs to be at least 0 and below 1: a "
-                             f"view without edges has nothing to propagate over")
-        self.ratio, self.seed, self.generator = ratio, seed, generator
+        self.ratio = check_ratio('ratio', ratio, one=False,
+                                 why='a view without edges has nothing to propagate over')
+        self.seed = check_seed('seed', seed)
+        self.generator = check_generator('generator', generator)
 
     def draw(self, edge_index: Tensor, num_users: int, num_items: int,
              generator: torch.Generator) -> Tensor:
@@ -100,9 +101,12 @@ class GraphView(Recorded, BaseTransform):
         Raises:
             ValueError: If no edge is left.
         """
+        check_count('count', count)
         return [subgraph(graph, self._keep_of(graph, generator))] * count
 
     def _keep_of(self, graph: EdgeIndex, generator: Optional[torch.Generator]) -> Tensor:
+        check_graph('graph', graph)
+        check_generator('generator', generator)
         sizes = graph.get_sparse_size(0), graph.get_sparse_size(1)
         generator = self._source() if generator is None else generator
         return self.keep(graph.as_tensor().cpu(), *sizes, generator)

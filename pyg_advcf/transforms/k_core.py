@@ -72,7 +72,7 @@ class KCore(BaseTransform):
     @staticmethod
     def _inverse(ids: Tensor, size: int) -> Tensor:
         inverse = ids.new_full((size, ), -1)
-        inverse[ids] = torch.arange(ids.numel(), device=ids.device)
+        inverse[ids] = torch.arange(ids.numel(), dtype=ids.dtype, device=ids.device)
         return inverse
 
     def __repr__(self) -> str:

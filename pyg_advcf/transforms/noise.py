@@ -4,7 +4,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_positive, check_seed
 from pyg_advcf.interactions import (
     EDGE_TYPE,
     is_split_key,
@@ -42,7 +42,7 @@ class AddInteractionNoise(BaseTransform):
     """
     def __init__(self, ratio: float, seed: int = 0) -> None:
         self.ratio = check_positive('ratio', ratio, zero=True)
-        self.seed = seed
+        self.seed = check_seed('seed', seed)
 
     def forward(self, data: HeteroData) -> HeteroData:
         validate(data)

@@ -9,12 +9,21 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_advcf._checks import check_count, check_name, check_positive
+from pyg_advcf._checks import (
+    check_bool,
+    check_count,
+    check_floats,
+    check_instance,
+    check_name,
+    check_positive,
+    shown,
+)
 from pyg_advcf.batch import Batch
-from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
 from pyg_advcf.record import Recorded
 
 NORMS = ('row', 'global', 'sign')
+_OBJECTIVE = 'a function of Embeddings that returns the loss to raise'
 Objective = Callable[[Embeddings], Tensor]
 # Of the objective at a shift of the tables; `None` for none.
 Gradient = Callable[[Optional[Embeddings]], Embeddings]
@@ -119,8 +128,10 @@ class Perturbation(Recorded, BaseTransform):
     ) -> None:
         self.epsilon = check_positive('epsilon', epsilon, zero=True)
         self.norm = check_name('norm', norm, NORMS)
+        if objective is not None:
+            check_instance('objective', objective, Callable, _OBJECTIVE)
         self.objective = objective
-        self.restrict_to_batch = restrict_to_batch
+        self.restrict_to_batch = check_bool('restrict_to_batch', restrict_to_batch)
 
     def delta(
         self,
@@ -138,7 +149,9 @@ class Perturbation(Recorded, BaseTransform):
         Raises:
             ValueError: If the objective or the batch is missing.
         """
-        objective = self.objective if objective is None else objective
+        check_embeddings('x', x)
+        objective = self.objective if objective is None else check_instance(
+            'objective', objective, Callable, _OBJECTIVE)
         if objective is None and self.needs_objective:
             raise ValueError(f"{self.__class__.__name__} needs 'objective', a function of "
                              f"Embeddings that returns the loss to raise")
@@ -149,7 +162,11 @@ class Perturbation(Recorded, BaseTransform):
                          else x.map(lambda t, d: t.detach() + d, shift))
                 for table in point:
                     table.requires_grad_()
-                found = torch.autograd.grad(objective(point), tuple(point), allow_unused=True)
+                value = check_floats('objective(x)', objective(point))
+                if value.numel() != 1 or not value.requires_grad:
+                    raise ValueError(f"'objective' returns {shown(value)}, but needs to return a "
+                                     f"scalar with a gradient to the tables; do not detach it")
+                found = torch.autograd.grad(value.sum(), tuple(point), allow_unused=True)
             return x.with_tables(*(torch.zeros_like(p) if g is None else g
                                    for g, p in zip(found, point)))
 
@@ -165,9 +182,14 @@ class Perturbation(Recorded, BaseTransform):
 
         ``gradient(None)`` is the one at ``x`` itself.
         """
+        check_embeddings('x', x)
+        check_instance('gradient', gradient, Callable,
+                       'a function of a shift that returns the gradient there')
         if self.restrict_to_batch and batch is None:
             raise ValueError("'restrict_to_batch' is True, but there is no 'batch': pass the batch "
                              "whose rows may move")
+        if batch is not None:
+            batch = check_rows(x, batch)
         with torch.no_grad():
             return self._shift(x, gradient, batch if self.restrict_to_batch else None).detach()
 
@@ -177,6 +199,12 @@ class Perturbation(Recorded, BaseTransform):
         raise NotImplementedError
 
     def forward(self, data: HeteroData) -> HeteroData:
+        check_instance('data', data, HeteroData, "a HeteroData with data['user'].x and "
+                       "data['item'].x")
+        for name in ('user', 'item'):
+            if data[name].get('x') is None:
+                raise ValueError(f"data['{name}'].x is missing, but is what is shifted; set it to "
+                                 f"the embeddings of all {name}s")
         x = Embeddings(data['user'].x, data['item'].x)
         for name, table, shift in zip(('user', 'item'), x, self.delta(x)):
             data[name].x = table + shift

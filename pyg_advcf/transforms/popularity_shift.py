@@ -6,7 +6,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_advcf._checks import check_count, check_positive
+from pyg_advcf._checks import check_count, check_positive, check_seed, shown
 from pyg_advcf.interactions import EDGE_TYPE, degrees, is_split_key, split_key, validate
 from pyg_advcf.transforms.edges import keep_edges
 
@@ -32,7 +32,7 @@ class PopularityShiftSplit(BaseTransform):
 
     Raises:
         ValueError: If a ratio or ``gamma`` is out of range, the data already have held-out
-            splits, or nothing would be left to train on.
+            splits, a test set would be empty, or nothing would be left to train on.
 
     Example:
         >>> from pyg_advcf import interaction_data, split_names
@@ -49,9 +49,13 @@ class PopularityShiftSplit(BaseTransform):
         num_groups: int = 50,
         seed: int = 0,
     ) -> None:
+        if not isinstance(gammas, (tuple, list)) or not gammas:
+            raise ValueError(f"'gammas' is {shown(gammas)}, but needs to be a list of numbers of "
+                             f"at least 1")
         self.gammas = tuple(gammas)
-        if not self.gammas or any(not g >= 1 for g in self.gammas):
-            raise ValueError(f"'gammas' is {self.gammas}, but needs numbers of at least 1")
+        for gamma in self.gammas:
+            if check_positive('gammas', gamma) < 1:
+                raise ValueError(f"'gammas' is {self.gammas}, but needs numbers of at least 1")
         if len({f'{g:g}' for g in self.gammas}) < len(self.gammas):
             raise ValueError(f"'gammas' is {self.gammas}, but each test set needs another one")
         check_positive('test_ratio', test_ratio)
@@ -59,7 +63,8 @@ class PopularityShiftSplit(BaseTransform):
         if len(self.gammas) * test_ratio + val_ratio >= 1:
             raise ValueError(f"{len(self.gammas)} test sets of {test_ratio} and 'val_ratio' "
                              f"{val_ratio} leave nothing to train on; lower them")
-        self.test_ratio, self.val_ratio, self.seed = test_ratio, val_ratio, seed
+        self.test_ratio, self.val_ratio = test_ratio, val_ratio
+        self.seed = check_seed('seed', seed)
         self.num_groups = check_count('num_groups', num_groups, minimum=2)
 
     def group_sizes(self, gamma: float, num_edges: int) -> torch.Tensor:
@@ -105,7 +110,13 @@ class PopularityShiftSplit(BaseTransform):
                              f"train on; lower them")
         held: dict[str, Optional[torch.Tensor]] = {}
         for number, gamma in enumerate(self.gammas):
-            held[split_key(f'test_gamma{gamma:g}')] = edge_index[:, shuffled[label == number]]
+            pairs = edge_index[:, shuffled[label == number]]
+            if pairs.size(1) == 0:
+                raise ValueError(f"the test set of 'gammas' = {gamma:g} would be empty: of "
+                                 f"{num_edges} interactions, the sets before it and rounding to "
+                                 f"{self.num_groups} groups leave it none; raise 'test_ratio', or "
+                                 f"lower 'num_groups'")
+            held[split_key(f'test_gamma{gamma:g}')] = pairs
         if num_val > 0:
             held[split_key('val')] = edge_index[:, rest[:num_val]]
         data = keep_edges(data, rest[num_val:].sort()[0])

@@ -3,7 +3,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_bool, check_positive, check_seed
 from pyg_advcf.interactions import EDGE_TYPE, degrees, split_key, validate
 from pyg_advcf.transforms.edges import keep_edges
 
@@ -44,14 +44,14 @@ class RandomSplit(BaseTransform):
         seed: int = 0,
         outer: float = 0.,
     ) -> None:
-        check_positive('val', val, zero=True)
-        check_positive('test', test, zero=True)
-        check_positive('outer', outer, zero=True)
+        for name, ratio in (('val', val), ('test', test), ('outer', outer)):
+            check_positive(name, ratio, zero=True)
         if not 0 < val + test + outer < 1:
             raise ValueError(f"'val' is {val}, 'test' is {test} and 'outer' is {outer}, but their "
                              f"sum needs to be above 0 and below 1")
         self.ratio = {'val': val, 'test': test, 'outer': outer}
-        self.per_user, self.seed = per_user, seed
+        self.per_user = check_bool('per_user', per_user)
+        self.seed = check_seed('seed', seed)
 
     def forward(self, data: HeteroData) -> HeteroData:
         validate(data)
@@ -82,7 +82,7 @@ class RandomSplit(BaseTransform):
                 raise ValueError(f"'data' already has a split '{name}'; pass {name}=0 to keep it")
             held[key] = edge_index[:, order[chosen].sort()[0]]
             if held[key].size(1) == 0:
-                raise ValueError(f"{name}={ratio} holds out no interaction"
+                raise ValueError(f"'{name}' is {ratio}, which holds out no interaction"
                                  f"{' of any user' if self.per_user else ''}; raise it"
                                  f"{' or pass per_user=False' if self.per_user else ''}")
         keep = order[place >= taken].sort()[0]

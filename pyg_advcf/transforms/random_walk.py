@@ -5,7 +5,7 @@ import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
-from pyg_advcf._checks import check_count
+from pyg_advcf._checks import check_count, check_generator
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
 from pyg_advcf.transforms.edge_drop import EdgeDrop
 from pyg_advcf.transforms.graph_view import subgraph
@@ -65,6 +65,8 @@ class RandomWalk(EdgeDrop):
         Raises:
             ValueError: If no edge is left.
         """
+        check_count('count', count)
+        check_generator('generator', generator)
         # One source for all: a source anew for each would draw the same each time.
         generator = self._source() if generator is None else generator
         return [subgraph(graph, self._keep_of(graph, generator)) for _ in range(count)]

@@ -3,7 +3,7 @@ import torch
 from torch_geometric.data import HeteroData
 from torch_geometric.transforms import BaseTransform
 
-from pyg_advcf._checks import check_positive
+from pyg_advcf._checks import check_ratio, check_seed
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
 from pyg_advcf.transforms.edges import keep_edges
 from pyg_advcf.transforms.k_core import KCore
@@ -29,10 +29,8 @@ class SampleUsers(BaseTransform):
         True
     """
     def __init__(self, ratio: float, seed: int = 0) -> None:
-        self.ratio = check_positive('ratio', ratio)
-        if ratio > 1:
-            raise ValueError(f"'ratio' is {ratio}, but needs to be at most 1")
-        self.seed = seed
+        self.ratio = check_ratio('ratio', ratio, zero=False)
+        self.seed = check_seed('seed', seed)
 
     def forward(self, data: HeteroData) -> HeteroData:
         validate(data)

@@ -71,7 +71,7 @@ def test_plot(toy, tmp_path):
 
 
 def test_bad_arguments(toy):
-    with pytest.raises(ValueError, match='Recommender learns no hardness'):
+    with pytest.raises(ValueError, match="'method' is Recommender, which learns no hardness"):
         hardness_report(methods.bpr(LightGCN(toy, dim=8)), toy)
     method = methods.advinfonce(LightGCN(toy, dim=8))
     with pytest.raises(ValueError, match=r"needs to be \[30, 40\]"):

@@ -44,9 +44,9 @@ def test_equal_weights_and_bad_arguments(toy):
     report = weight_report(method, toy)
     assert report['weight_std'] < 1e-6 and math.isnan(report['weight_loss'])
     assert report['by_loss'] == pytest.approx([1.] * 4) and 'of_injected' not in report
-    with pytest.raises(ValueError, match='Recommender learns no weights'):
+    with pytest.raises(ValueError, match="'method' is Recommender, which learns no weights"):
         weight_report(methods.bpr(MF(toy, dim=4)), toy)
-    with pytest.raises(ValueError, match='ACCF learns no weights'):
+    with pytest.raises(ValueError, match="'method' is ACCF, which learns no weights"):
         weight_report(methods.ACCF(MF(toy, dim=4), weighting='none'), toy)
     for key in ('bins', 'size'):
         with pytest.raises(ValueError, match=f"'{key}' is 0"):

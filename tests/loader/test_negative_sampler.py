@@ -63,7 +63,7 @@ def test_large_random_graph_has_no_hits(toy_factory):
 
 
 @pytest.mark.parametrize('distribution, message', [
-    ('uniform', '1 users interacted with every item .*user 1'),
+    ('uniform', '1 users who interacted with every item .*user 1'),
     ('popularity', 'with every item that occurs in training .*user 1'),
 ])
 def test_user_with_every_item_is_an_error(distribution, message):

@@ -84,6 +84,5 @@ def test_bad_arguments(toy, key):
     with pytest.raises(ValueError, match=f"'{key}' is -1"):
         methods.InvCF(MF(toy, dim=8), **{key: -1})
     if key == 'factors':
-        method = methods.InvCF(MF(toy, dim=2), independence=0.5, factors=3)
         with pytest.raises(ValueError, match="'factors' is 3, but embeddings of width 2"):
-            method(next(iter(InteractionLoader(toy, 8, 4))))
+            methods.InvCF(MF(toy, dim=2), independence=0.5, factors=3)

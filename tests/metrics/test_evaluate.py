@@ -7,13 +7,14 @@ from pyg_advcf import (
     EDGE_TYPE,
     MF,
     Cosine,
+    Dot,
     Embeddings,
     evaluate,
     held_out,
     interaction_data,
     methods,
 )
-from pyg_advcf.metrics import METRICS
+from pyg_advcf.metrics import METRICS, evaluate_by_degree, evaluate_by_user
 
 
 def brute_force(z, data, split, k, protocol):
@@ -155,7 +156,7 @@ def test_fewer_candidates_than_k():
 
 
 @pytest.mark.parametrize('kwargs, message', [
-    (dict(splits='tests'), "'split' is 'tests'"), (dict(k=0), "'k' is 0"),
+    (dict(splits='tests'), "'splits' is 'tests'"), (dict(k=0), "'k' is 0"),
     (dict(metrics=['reccall']), "Did you mean 'recall'"), (dict(metrics=[]), 'nothing to measure'),
     (dict(protocol='offical'), "Did you mean 'official'"), (dict(batch_size=0), "'batch_size'"),
 ])
@@ -198,3 +199,40 @@ def test_bad_data_and_models(toy, toy_factory):
     store.test_ood_edge_label_index = store.edge_index[:, :5]
     with pytest.raises(ValueError, match="every pair of the split 'test_ood' also occurs"):
         evaluate(MF(toy, dim=4), toy)
+
+
+def test_scores_that_overflow(toy):
+    large = Embeddings(torch.full((30, 2), 1e20), torch.randn(40, 2).sign() * 1e20)
+    for look in (lambda: evaluate(large, toy),
+                 lambda: evaluate_by_user(large, toy, {'all': torch.ones(30).bool()}),
+                 lambda: evaluate_by_degree(large, toy, (0, 100), 'test_iid'),
+                 lambda: MF(toy, dim=2).recommend([0], z=large)):
+        with pytest.raises(ValueError, match='scores may exceed the largest torch.float32'):
+            look()
+    with pytest.raises(ValueError, match='length may exceed'):
+        evaluate(large, toy, similarity=Cosine())
+    with pytest.raises(ValueError, match="'similarity' is Dot.*raise its temperature"):
+        MF(toy, dim=2).recommend([0], similarity=Dot(1e-45))
+
+
+@pytest.mark.parametrize('key', ['edge_index', 'val_edge_label_index', 'test_ood_edge_label_index'])
+def test_pairs_changed_after_construction(toy, key):
+    z = Embeddings(torch.randn(30, 2), torch.randn(40, 2))
+    evaluate(z, toy)
+    toy[EDGE_TYPE][key][1, 0] = 40  # Was read as item 0 of the next user.
+    for look in (lambda: evaluate(z, toy), lambda: evaluate_by_degree(z, toy, (0, 9), 'test_iid'),
+                 lambda: evaluate_by_user(z, toy, {'all': torch.ones(30).bool()})):
+        with pytest.raises(ValueError, match=rf"'{key}\[1\]' holds the id 40"):
+            look()
+
+
+def test_the_number_of_threads_changes_nothing(toy):
+    z, before = Embeddings(torch.randn(30, 163), torch.randn(40, 163)), torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2, 4):
+            torch.set_num_threads(number)
+            found.append(evaluate(z, toy, k=(1, 5), metrics=METRICS, batch_size=7))
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1] == found[2]
