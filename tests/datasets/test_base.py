@@ -268,7 +268,7 @@ def test_raw_folder_that_cannot_be_written(mirrored, monkeypatch):
     (dict(root=''), "'root' is ''"),
     (dict(root=__file__), "'root' is '.*test_base.py', which is not a folder"),
     (dict(transform='x'), "'transform' is 'x', but needs to be a function"),
-    (dict(pre_transform=[]), r"'pre_transform' is \[\], but needs to be a function"),
+    (dict(pre_transform=[]), r"'pre_transform' is the list \[\], but needs to be a function"),
     (dict(pre_transform=lambda data: None), "'pre_transform' returned a NoneType"),
     (dict(force_reload='no'), "'force_reload' is 'no', but needs to be True or False"),
 ])
