@@ -257,6 +257,7 @@ CRITERIA = [
      "'weight' has shape"),
     (lambda: criteria.anchored_weights(POS, NEG), "'losses' has shape"),
     (lambda: criteria.DirectAU()(3, batch()), "'z' is 3"),
+    (lambda: criteria.DirectAU()(z(), None), "'batch' is None"),
     (lambda: criteria.DirectAU()(z(), batch(user=torch.tensor([0, N]))), "'ids' holds the id 6"),
     (lambda: criteria.DirectAU(unique='x'), "'unique' is 'x'"),
     (lambda: criteria.EmbeddingL2(1.)(z(), batch(item=torch.tensor([0, M]))), 'holds the id 9'),

@@ -149,7 +149,7 @@ class EmbeddingCriterion(Criterion):
 
     def forward(self, z: Embeddings, batch: Batch) -> Tensor:
         r"""Computes the loss of the batch from the embeddings ``z``."""
-        return self.embedding_loss(check_embeddings('z', z), self._check_batch(batch))
+        return self.embedding_loss(check_embeddings('z', z), check_batch(batch))
 
     def embedding_loss(self, z: Embeddings, batch: Batch) -> Tensor:
         r"""The loss, for embeddings and a batch that have been checked."""
