@@ -117,7 +117,12 @@ class BilevelStep(Step):
         lookahead_lr: Learning rate :math:`\eta` of the step ahead; ``lr`` by default.
         lr: Learning rate of the recommender (Adam).
         outer_lr: Learning rate of the weights (Adam).
-        anchor: See :func:`~pyg_advcf.criteria.anchored_weights`, for ``'alternating'``.
+        anchor: How strongly the weights are held together, :math:`\kappa \geq 0`; 1 by default for
+            ``'alternating'`` (see :func:`~pyg_advcf.criteria.anchored_weights`), else 0, as
+            published. With the hypergradient :math:`h`, divided by its root mean square, the
+            weights minimise :math:`\sum_k w_k h_k + \kappa \sum_k w_k \ln w_k`, whose free
+            optimum is :math:`w_k \propto e^{-h_k / \kappa}`. Without it they may come to lie on
+            a few instances of the batch.
         prefer: See :func:`~pyg_advcf.criteria.anchored_weights`, for ``'alternating'``.
         optimizer: As in :class:`~pyg_advcf.training.Step`, for the recommender.
 
@@ -144,7 +149,7 @@ class BilevelStep(Step):
         lookahead_lr: Optional[float] = None,
         lr: float = 1e-3,
         outer_lr: float = 1e-3,
-        anchor: float = 1.,
+        anchor: Optional[float] = None,
         prefer: str = 'easy',
         optimizer: Optional[BuildOptimizer] = None,
     ) -> None:
@@ -165,7 +170,9 @@ class BilevelStep(Step):
         self.every = check_count('every', every)
         self.lookahead_lr = check_positive(
             'lookahead_lr', lr if lookahead_lr is None else lookahead_lr, zero=True)
-        self.anchor = check_positive('anchor', anchor)
+        alternating = self.mode == 'alternating'
+        self.anchor = check_positive('anchor', float(alternating) if anchor is None else anchor,
+                                     zero=not alternating)
         self.prefer = check_name('prefer', prefer, ('easy', 'hard'))
         super().__init__(recommender, lr, optimizer, outer)
         self.outer_loader = outer_loader
@@ -213,8 +220,12 @@ class BilevelStep(Step):
             # It holds the factor lr / B, about 1e-6, which together with small gradients puts every
             # entry below Adam's epsilon of 1e-8, so that the weights would hardly move.
             slope = slope * (slope.numel() / self.lookahead_lr)
-        return list(torch.autograd.grad(self.recommender.weights(found), parameters, slope,
-                                        allow_unused=True))
+        weights = self.recommender.weights(found)
+        if self.anchor > 0:
+            tiny = torch.finfo(slope.dtype).tiny
+            slope = slope / slope.square().mean().sqrt().clamp(min=tiny)
+            slope = slope + self.anchor * (weights.detach().clamp(min=tiny).log() + 1)
+        return list(torch.autograd.grad(weights, parameters, slope, allow_unused=True))
 
     def __call__(self, batch: Batch) -> Tensor:
         due = self.steps % self.every == 0

@@ -166,15 +166,46 @@ def test_anchored_weights_reach_their_softmax(prefer, sign):
     assert torch.allclose(free.detach().softmax(0), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize('mode', ['unrolled', 'finite_difference'])
+@pytest.mark.parametrize('anchor', [0.5, 3.])
+def test_the_anchored_update_is_the_gradient_of_its_objective(data, mode, anchor):
+    step = build(data, mode=mode, anchor=anchor)
+    batch, outer = (next(iter(InteractionLoader(data, 64, split=s))) for s in (None, 'outer'))
+    found = step.recommender.perturb(batch, outer)
+    _, slope = step.hypergradient(found)
+    weights = step.recommender.weights(found)
+    objective = sum(w * h / slope.pow(2).mean().sqrt() + anchor * w * w.log()
+                    for w, h in zip(weights, slope))
+    expected = torch.autograd.grad(objective, step.outer_updater.parameters)
+    for a, b in zip(step.outer_gradient(found), expected, strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_an_anchor_holds_the_weights_together(data):
+    def spread(**kwargs):
+        step = build(data, outer_lr=0.05, **kwargs)
+        batch, outer = (next(iter(InteractionLoader(data, 64, split=s))) for s in (None, 'outer'))
+        for _ in range(60):
+            found = step.recommender.perturb(batch, outer)
+            step.outer_updater.apply(step.outer_gradient(found))
+        return float(step.recommender.weights(found).detach().std())
+
+    spreads = [spread(), spread(anchor=0.), spread(anchor=1.), spread(anchor=100.)]
+    assert spreads[0] == spreads[1] > 1.5 * spreads[2] and spreads[2] > 5 * spreads[3]
+    # The free optimum is exp(-h), whose spread is about that of h: 1.
+    assert 0.3 < spreads[2] < 2
+
+
 def test_bad_arguments(data):
     method = build(data).recommender
     with pytest.raises(ValueError, match='RandomSplit'):
         BilevelStep(method, InteractionLoader(data))
     with pytest.raises(ValueError, match="Did you mean 'unrolled'"):
         build(data, mode='unroled')
-    for key in ('every', 'outer_lr', 'anchor'):
-        with pytest.raises(ValueError, match=f"'{key}' is"):
-            build(data, **{key: 0})
+    for kwargs in ({'every': 0}, {'outer_lr': 0}, {'anchor': -1}, {'anchor': float('nan')},
+                   {'anchor': 0, 'mode': 'alternating'}):
+        with pytest.raises(ValueError, match=f"'{next(iter(kwargs))}' is"):
+            build(data, **kwargs)
     plain = methods.ACCF(LightGCN(data, dim=4), weighting='none')
     with pytest.raises(ValueError, match="'recommender' is ACCF, which learns no weights"):
         BilevelStep(plain, InteractionLoader(data, split='outer'))
