@@ -3,6 +3,7 @@ import hashlib
 import itertools
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Optional
@@ -79,13 +80,18 @@ def run(spec: Spec, work: Path, data_dir: str, trial: Optional[optuna.Trial] = N
                 raise optuna.TrialPruned
         return metrics
 
+    followed = _followed(spec)
+
     def curves() -> dict[str, float]:
-        found = _test(step.recommender, data, k=int(k), metrics=('recall', 'ndcg'))
-        return {f'{split}/{metric}': value for split, values in found.items()
-                for metric, value in values.items()}
+        found = _measured(spec, followed, step.recommender, data)
+        if spec['curves']:
+            found |= _test(step.recommender, data, k=int(k), metrics=('recall', 'ndcg'))
+        return {f'{group}/{key}': value for group, values in found.items()
+                for key, value in values.items()}
 
     try:
-        history = fit(step, loader, evaluate=validate, track=curves if spec['curves'] else None,
+        history = fit(step, loader, evaluate=validate,
+                      track=curves if spec['curves'] or followed else None,
                       checkpoint=checkpoint, resume=True, progress=False, **schedule)
     except (optuna.TrialPruned, FloatingPointError):
         checkpoint.unlink(missing_ok=True)
@@ -103,6 +109,18 @@ def run(spec: Spec, work: Path, data_dir: str, trial: Optional[optuna.Trial] = N
     return record
 
 
+def _followed(spec: Spec) -> list[str]:
+    return [name for name, m in spec['measures'].items() if m.get('every_evaluation')]
+
+
+def _measured(spec: Spec, names: Iterable[str], recommender: Recommender,
+              data: HeteroData) -> Record:
+    r"""The measures of these names."""
+    measures = [(name, spec['measures'][name]) for name in names]
+    return {name: resolve_name(m['function'])(recommender, data, **m.get('arguments', {}))
+            for name, m in measures}
+
+
 def _extras(spec: Spec, recommender: Recommender, data: HeteroData, history: History) -> Record:
     r"""What only some runs have: an adversary, cold users, further measures, curves."""
     extras: Record = {}
@@ -115,10 +133,8 @@ def _extras(spec: Spec, recommender: Recommender, data: HeteroData, history: His
         groups = {'cold': data['user'].cold_mask, 'warm': ~data['user'].cold_mask}
         extras['groups'] = evaluate_by_user(recommender, data, groups,
                                             **spec['evaluate']['arguments'])
-    for name, measure in spec['measures'].items():
-        extras[name] = resolve_name(measure['function'])(recommender, data,
-                                                         **measure.get('arguments', {}))
-    if spec['curves']:
+    extras |= _measured(spec, spec['measures'], recommender, data)
+    if spec['curves'] or _followed(spec):
         keys = set.intersection(*map(set, history.evaluated)) - {'evaluated', 'loss', 'seconds'}
         extras['curves'] = {key: [round(epoch[key], 5) for epoch in history.evaluated]
                             for key in history.evaluated[0] if key in keys}

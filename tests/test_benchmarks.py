@@ -299,6 +299,33 @@ def test_extras_are_recorded_where_they_are_asked_for(write, tmp_path):
     assert run.record_of(found.spec({}, 7), tmp_path) == record
 
 
+def test_measures_are_followed_over_training(write, tmp_path):
+    measures = {
+        'geometry': {'function': 'pyg_advcf.metrics.alignment_uniformity',
+                     'every_evaluation': True},
+        'hardness': {'function': 'benchmarks.measures.hardness', 'every_evaluation': True,
+                     'arguments': {'split': 'test_ood', 'bins': 2}},
+        'degree': {'function': 'pyg_advcf.metrics.evaluate_by_degree',
+                   'arguments': {'bounds': [0, 3, float('inf')], 'k': 5, 'split': 'test_iid'}}}
+    plain, followed = (
+        run.run(Harness(write(changed(budget=1, methods={'infonce': None}, measures=m)),
+                        tmp_path).plans[0].spec({}, 1), tmp_path, 'data')
+        for m in ({}, measures))
+    assert followed['test'] == plain['test'] and 'curves' not in plain
+    curves = followed['curves']
+    assert curves['epoch'] == [0, 1] and 'test_ood/recall@20' not in curves
+    assert not [key for key in curves if key.startswith('degree')]
+    for name in ('geometry', 'hardness'):
+        keys = [key for key in curves if key.startswith(f'{name}/')]
+        assert sorted(keys) == sorted(f'{name}/{key}' for key in followed[name])
+        last = followed['best_epoch']
+        assert [curves[key][last] for key in keys] == pytest.approx(
+            list(followed[name].values()), abs=1e-5)
+    # Two bins of equally many items, whose hardness averages 1; a rate is a share.
+    assert 0 < followed['hardness']['false_negatives'] < 1
+    assert followed['hardness']['kl_uniform_p'] > 0
+
+
 def test_tables_have_intervals_and_paired_differences():
     records = [{'label': label, 'method': {}, 'seed': seed, 'best_epoch': 4,
                 'valid': {'recall@20': 0.1}, 'test': {'test': {'ndcg@20': 0.1 * seed + shift}}}
