@@ -4,12 +4,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # Tables are made by ``benchmarks.tables``.
 
-from pages import accf, advinfonce, gowalla, harness, sharpcf, speed, unbiased  # noqa: E402
+from pages import (  # noqa: E402
+    accf,
+    advinfonce,
+    gowalla,
+    harness,
+    sharpcf,
+    speed,
+    strategies,
+    unbiased,
+)
 from pages.common import PAGES, fill  # noqa: E402
 
 
 def write_all() -> None:
     PAGES.mkdir(exist_ok=True)
-    for page in (advinfonce, harness, gowalla, sharpcf, accf, unbiased, speed):
+    for page in (advinfonce, harness, strategies, gowalla, sharpcf, accf, unbiased, speed):
         page.write()
     fill('claims.md')

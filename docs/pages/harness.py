@@ -15,7 +15,6 @@ def write() -> None:
     both = [(method, record, found[method]) for method in runs
             for record, found in (('this', runs), ('earlier', before))]
     stopped = {(r['method'], r['seed']): r for r in old}
-    parts = dict(iter(frame(load('coat_strategies')).groupby('method', sort=False)))
     same = [r['test'] == stopped[r['label'], r['seed']]['test'] for r in new]
     fill(
         'harness.md', same=f'{sum(same)} of {len(same)}', seeds=str(len({r['seed'] for r in new})),
@@ -28,15 +27,6 @@ def write() -> None:
             'difference': f'{NAMES[a]} minus {NAMES[b]}',
             **{f'{title} | p': ' | '.join(difference(runs[a][key], runs[b][key]))
                for key, title in COLUMNS.items()}} for b, a in combinations(runs, 2)]),
-        strategies=markdown([{
-            'strategy': NAMES.get(method, method),
-            **{title: cell(own[key]) for key, title in COLUMNS.items()}}
-            for method, own in parts.items()]),
-        strategies_paired=markdown([{
-            'difference': f'{NAMES.get(method, method)} minus {NAMES["uniform"]}',
-            **{f'{title} | p': ' | '.join(difference(own[key], parts['uniform'][key]))
-               for key, title in COLUMNS.items()}}
-            for method, own in parts.items() if method != 'uniform']),
         settings=markdown([{'': NAMES[r['label']], **{group: f"{r[group]['name']}: " + ', '.join(
             f'`{key}={value}`' for key, value in r[group]['arguments'].items()
             if value is not None and key != 'seed')
