@@ -71,6 +71,7 @@ def write() -> None:
                            for part in ('', '_ablation', '_cold'))
     full = next(r for r in pet if r['seed'] == 0 and r['method'] == 'accf')
     live = load('accf_weights')
+    searched = dict(iter(frame(load('accf_amazon_pet')).groupby('method', sort=False)))
     several = [*pet, *(r for r in ablation if r['method'] in SEVERAL)]
     cost = [r for r in load('cost_gowalla_accf')['rows'] if r['backbone'] == 'lightgcn']
     fill(
@@ -83,6 +84,19 @@ def write() -> None:
         noise=noise(pet, load('amazon_pet_accf_noise')),
         yelp=table(load('yelp2018_accf_reduced')),
         weights=weights([r for r in [full, *ablation] if 'weights' in r]),
+        searched=markdown([{
+            'method': NAMES.get(method, method), NDCG: cell(100 * own['test ndcg@10'], 3),
+            'validation ndcg@10': cell(100 * own['valid ndcg@10'], 3),
+            'best epoch': ', '.join(f'{epoch:.0f}' for epoch in sorted(own['best epoch']))}
+            for method, own in searched.items()]),
+        searched_paired=markdown([{
+            'difference': f'{NAMES.get(a, a)} minus {NAMES.get(b, b)}',
+            **{f'{title} | p': ' | '.join(difference(
+                100 * searched[a][key], 100 * searched[b][key], 3))
+               for key, title in (('test ndcg@10', NDCG), ('valid ndcg@10', 'validation ndcg@10'))}}
+            for a, b in (('accf', 'lightgcn'), ('xsimgcl', 'lightgcn'), ('xsimgcl', 'accf'),
+                         ('sgl', 'accf'), ('accf, no weights', 'accf'),
+                         ('xsimgcl', 'accf, no weights'))]),
         live=table(live), live_paired=paired(live, [
             ('accf', 'accf, held out and unused'), ('accf, weights 1e-4',
                                                     'accf, held out and unused'),
