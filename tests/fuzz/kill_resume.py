@@ -24,6 +24,7 @@ import signal  # noqa: E402
 import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 import traceback  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -217,6 +218,9 @@ def main():
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
+    # By default all processes share a lock, and one that is killed would never release it.
+    tqdm.monitor_interval = 0
+    tqdm.set_lock(threading.RLock())
     campaign, begin = Campaign(args.seed), time.monotonic()
     with tempfile.TemporaryDirectory() as work, tqdm(total=args.kills, unit='kills') as bar:
         for place, case in enumerate(args.case):
