@@ -126,6 +126,10 @@ def _die_at_a_call(folder, count, delay):
 class Campaign:
     r"""Kills and resumes; counts what came of it by case."""
     def __init__(self, seed):
+        torch.set_num_threads(1)
+        # By default all processes share a lock, and one that is killed would never release it.
+        tqdm.monitor_interval = 0
+        tqdm.set_lock(threading.RLock())
         self.random, self.data = random.Random(seed), interactions()
         self.counts, self.examples = {}, []
 
@@ -217,10 +221,6 @@ def main():
     parser.add_argument('--case', nargs='+', default=cases(), choices=cases())
     parser.add_argument('--json', type=Path)
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    # By default all processes share a lock, and one that is killed would never release it.
-    tqdm.monitor_interval = 0
-    tqdm.set_lock(threading.RLock())
     campaign, begin = Campaign(args.seed), time.monotonic()
     with tempfile.TemporaryDirectory() as work, tqdm(total=args.kills, unit='kills') as bar:
         for place, case in enumerate(args.case):
