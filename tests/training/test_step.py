@@ -118,7 +118,7 @@ def test_what_is_no_recommender(toy, kind, value):
     (SAMStep, 'adaptive', [None, 1, 'x']), (SAMStep, 'warmup_epochs', [-1, 1.5, None]),
     (BilevelStep, 'outer_loader', [None, 3]), (BilevelStep, 'mode', [None, 3, [], 'unroled']),
     (BilevelStep, 'every', [0, 1.5, None]), (BilevelStep, 'lookahead_lr', [-1, 'x']),
-    (BilevelStep, 'outer_lr', [0, None, 'x']), (BilevelStep, 'anchor', [0, None, 'x']),
+    (BilevelStep, 'outer_lr', [0, None, 'x']), (BilevelStep, 'anchor', [-1, [], 'x']),
     (BilevelStep, 'prefer', [None, 3, [], 'eas']), (BilevelStep, 'optimizer', [3]),
 ])
 def test_bad_arguments_of_any_type(toy, kind, name, values):
