@@ -12,9 +12,9 @@ from pyg_advcf._checks import (
     check_ids,
     check_instance,
     check_integers,
-    reads_values,
 )
 from pyg_advcf.batch import Batch, check_batch
+from pyg_advcf.ops import bounds
 
 
 class Index:
@@ -53,35 +53,43 @@ class Index:
             ValueError: If an id is out of range or the table has no row for it (checked on CPU).
         """
         if torch.compiler.is_compiling():
-            return self.position[ids]
+            return _look_up(self.position, check_integers('ids', ids))
         if not isinstance(ids, Tensor) or ids.is_inference():  # Has no version.
-            return self._look_up(ids)
+            return _rows_of(self.position, ids)
         key = id(ids), ids._version  # The entry keeps the tensor, so its `id` is not reused.
         if key not in self._found:
-            self._found[key] = ids, self._look_up(ids)
+            self._found[key] = ids, _rows_of(self.position, ids)
         return self._found[key][1]
 
-    def _look_up(self, ids: Tensor) -> Tensor:
-        ids = check_integers('ids', ids)
-        if ids.device.type == 'cpu':
-            check_ids('ids', ids, self.position.numel())
-        rows = self.position[ids]
-        if rows.device.type == 'cpu' and rows.numel() > 0 and int(rows.min()) < 0:
-            missing = int(ids.reshape(-1)[rows.reshape(-1).argmin()])
-            raise ValueError(f"the embeddings hold no row for the id {missing}: they were encoded "
-                             f"for another batch; call 'encode' with the batch that is scored, or "
-                             f"compute all embeddings by calling the backbone")
-        return rows
 
-
-def _read(ids: Tensor, table: Tensor, index: Optional[Index]) -> Tensor:
-    r"""The rows of ``table`` that belong to ``ids``."""
-    if index is not None:
-        return F.embedding(index(ids), table)
+def _rows_of(position: Tensor, ids: Tensor) -> Tensor:
     ids = check_integers('ids', ids)
-    if reads_values(ids):
-        check_ids('ids', ids, table.size(0))
-    return F.embedding(ids, table)
+    bounds.check_ids('ids', ids, position.numel(), None, position.device)
+    rows = position[ids.reshape(-1)].view(ids.shape)  # Never a part of `position` itself.
+    if rows.device.type == 'cpu' and rows.numel() > 0 and int(rows.min()) < 0:
+        missing = int(ids.reshape(-1)[rows.reshape(-1).argmin()])
+        raise ValueError(f"the embeddings hold no row for the id {missing}: they were encoded for "
+                         f"another batch; call 'encode' with the batch that is scored, or compute "
+                         f"all embeddings by calling the backbone")
+    return rows
+
+
+# An operation, so that compiled code checks the ids too.
+@torch.library.custom_op('pyg_advcf::look_up', mutates_args=())
+def _look_up(position: Tensor, ids: Tensor) -> Tensor:
+    return _rows_of(position, ids)
+
+
+@_look_up.register_fake
+def _(position, ids):
+    return position.new_empty(ids.shape)
+
+
+def _rows(table: Tensor, index: Optional[Index], ids: Tensor) -> Tensor:
+    if index is None:
+        return bounds.check_ids('ids', check_integers('ids', ids), table.size(0), None,
+                                table.device)
+    return index(ids)
 
 
 def _same(a: Optional[Index], b: Optional[Index]) -> bool:
@@ -121,12 +129,16 @@ class Embeddings:
         return iter((self.user, self.item))
 
     def user_rows(self, ids: Tensor) -> Tensor:
-        r"""The rows of ``user`` that belong to the user ids, in the shape of ``ids``."""
-        return ids if self.user_index is None else self.user_index(ids)
+        r"""The rows of ``user`` that belong to the user ids, in the shape of ``ids``.
+
+        Raises:
+            ValueError: If an id is out of range or has no row (checked on CPU).
+        """
+        return _rows(self.user, self.user_index, ids)
 
     def item_rows(self, ids: Tensor) -> Tensor:
-        r"""The rows of ``item`` that belong to the item ids, in the shape of ``ids``."""
-        return ids if self.item_index is None else self.item_index(ids)
+        r"""The rows of ``item`` that belong to the item ids; see :meth:`user_rows`."""
+        return _rows(self.item, self.item_index, ids)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         r"""The rows of the batch's users, positive items and negative items."""
@@ -136,11 +148,11 @@ class Embeddings:
 
     def users(self, ids: Tensor) -> Tensor:
         r"""The embeddings of the user ids, ``[*, D]``."""
-        return _read(ids, self.user, self.user_index)
+        return F.embedding(self.user_rows(ids), self.user)
 
     def items(self, ids: Tensor) -> Tensor:
         r"""The embeddings of the item ids, ``[*, D]``."""
-        return _read(ids, self.item, self.item_index)
+        return F.embedding(self.item_rows(ids), self.item)
 
     @property
     def is_complete(self) -> bool:

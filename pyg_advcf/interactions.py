@@ -16,7 +16,6 @@ from torch_geometric.data import HeteroData
 
 from pyg_advcf._checks import (
     check_count,
-    check_ids,
     check_instance,
     check_integers,
     check_mask,
@@ -199,24 +198,28 @@ def validate(data: HeteroData) -> HeteroData:
 def interaction_graph(data: HeteroData) -> EdgeIndex:
     r"""The training graph as an :class:`~torch_geometric.EdgeIndex` of shape (users, items).
 
-    Sorted by row, with both compressed forms cached; 32-bit ids, since propagation is bound by the
-    memory that it reads.
+    Sorted by row, then by column; 32-bit ids, since propagation is bound by the memory that it
+    reads. :mod:`pyg_advcf.ops` compresses it at its first use, once.
     """
     num_users, num_items = num_nodes(validate(data))
     return as_graph(data[EDGE_TYPE].edge_index, num_users, num_items)
 
 
 def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
-    r"""As :func:`interaction_graph`, for the pairs ``[2, E]`` of any view."""
-    check_ids('pairs[0]', pairs[0], num_users)
-    check_ids('pairs[1]', pairs[1], num_items)
+    r"""As :func:`interaction_graph`, for the pairs ``[2, E]`` of any view.
+
+    Raises:
+        ValueError: If ``pairs`` are not of that shape, or an id is out of range.
+    """
+    check_count('num_users', num_users)
+    check_count('num_items', num_items)
+    pairs = check_pairs('pairs', pairs, num_users, num_items)
     if max(num_users, num_items, pairs.size(1)) >= 2**31:
         raise ValueError(f"a graph of {num_users} users, {num_items} items and {pairs.size(1)} "
                          f"interactions does not fit 32-bit ids")
-    key, _ = torch.sort(pairs[0].long() * num_items + pairs[1])
+    key, _ = torch.sort(pairs[0] * num_items + pairs[1])
     pairs = torch.stack([key // num_items, key % num_items]).to(torch.int32)
-    graph = EdgeIndex(pairs, sparse_size=(num_users, num_items), sort_order='row')
-    return graph.fill_cache_()
+    return EdgeIndex(pairs, sparse_size=(num_users, num_items), sort_order='row')
 
 
 def degrees(data: HeteroData) -> tuple[Tensor, Tensor]:

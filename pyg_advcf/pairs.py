@@ -1,12 +1,14 @@
 r"""Sets of user-item pairs: what is known of a user, and what a ranking leaves out."""
 from functools import cached_property
+from typing import Optional
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 
-from pyg_advcf._checks import check_sizes
-from pyg_advcf.ops.spmm import compressed
+from pyg_advcf._checks import check_count, check_integers, check_pairs
+from pyg_advcf.ops.bounds import check_id_type, check_ids, check_pattern
+from pyg_advcf.ops.structure import structure
 
 
 class PairSet:
@@ -20,6 +22,10 @@ class PairSet:
         item: The items, grouped by user, in rising order.
         num_items: Number of items.
 
+    Raises:
+        ValueError: If ``indptr`` does not ascend from 0 to the number of pairs, or an item is out
+            of range. Users and items that are asked for are checked too, on CPU.
+
     Example:
         >>> known = PairSet.of(torch.tensor([[0, 0, 2], [1, 4, 0]]), num_users=3, num_items=5)
         >>> known.contains(torch.tensor([0, 1]), torch.tensor([4, 4]))
@@ -28,19 +34,30 @@ class PairSet:
         (tensor([0, 1, 1]), tensor([0, 1, 4]))
     """
     def __init__(self, indptr: Tensor, item: Tensor, num_items: int) -> None:
+        check_count('num_items', num_items, minimum=0)
+        check_id_type('item', item, 1)
+        check_pattern(indptr, item, num_items, item.device, ('indptr', 'item'))
         self.indptr, self.item, self.num_items = indptr, item, num_items
 
     @classmethod
     def of(cls, pairs: Tensor, num_users: int, num_items: int) -> 'PairSet':
-        r"""The set of the pairs ``[2, E]``, which may repeat."""
-        check_sizes(num_users, num_items)
-        return cls.from_keys(torch.unique(pairs[0].long() * num_items + pairs[1]), num_users,
-                             num_items)
+        r"""The set of the pairs ``[2, E]``, which may repeat.
+
+        Raises:
+            ValueError: If they are not of that shape, or an id is out of range.
+        """
+        check_count('num_users', num_users, minimum=0)
+        check_count('num_items', num_items, minimum=0)
+        pairs = check_pairs('pairs', pairs, num_users, num_items)
+        return cls.from_keys(torch.unique(pairs[0] * num_items + pairs[1]), num_users, num_items)
 
     @classmethod
     def from_graph(cls, graph: EdgeIndex) -> 'PairSet':
         r"""The edges of a graph of :func:`pyg_advcf.interaction_graph`; shares its memory."""
-        return cls(*compressed(graph, False), graph.get_sparse_size(1))
+        forms = structure(graph)
+        if forms.repeats:
+            return cls.of(graph.as_tensor(), *forms.size)
+        return cls(*forms.pattern(False), forms.size[1])
 
     @classmethod
     def from_keys(cls, keys: Tensor, num_users: int, num_items: int) -> 'PairSet':
@@ -52,10 +69,18 @@ class PairSet:
 
     @cached_property
     def keys(self) -> Tensor:
-        r"""The sorted, unique ``user * num_items + item`` of the pairs, int64."""
+        r"""The sorted, unique ``user * num_items + item`` of the pairs, int64.
+
+        Raises:
+            ValueError: If the items of a user do not rise.
+        """
         count = self.indptr.diff()
         user = torch.repeat_interleave(torch.arange(count.numel(), device=count.device), count)
-        return user * self.num_items + self.item
+        keys = user * self.num_items + self.item
+        if (keys[1:] <= keys[:-1]).any():
+            raise ValueError("'item' needs to rise strictly among the items of each user; make the "
+                             "set with 'PairSet.of'")
+        return keys
 
     def __len__(self) -> int:
         return self.item.numel()
@@ -70,9 +95,24 @@ class PairSet:
         r"""Number of pairs of every user, ``[num_users]``."""
         return self.indptr.diff()
 
+    # Beyond their range the key of one pair would be that of another.
+
+    def _users(self, user: Tensor, dim: Optional[int] = 1) -> Tensor:
+        return check_ids('user', check_integers('user', user), self.num_users, dim,
+                         self.item.device)
+
+    def _items(self, argument: str, item: Tensor, dim: Optional[int] = 1) -> Tensor:
+        return check_ids(argument, check_integers(argument, item), self.num_items, dim,
+                         self.item.device)
+
     def contains(self, user: Tensor, item: Tensor) -> Tensor:
         r"""Whether the pairs ``(user, item)`` are in the set, in their common shape."""
-        key = user.long() * self.num_items + item
+        user, item = self._users(user, None), self._items('item', item, None)
+        try:
+            key = user * self.num_items + item
+        except RuntimeError:
+            raise ValueError(f"'user' and 'item' have shapes {list(user.shape)} and "
+                             f"{list(item.shape)}, which have no common one") from None
         if len(self) == 0:
             return torch.zeros_like(key, dtype=torch.bool)
         place = torch.searchsorted(self.keys, key).clamp_(max=self.keys.numel() - 1)
@@ -80,6 +120,7 @@ class PairSet:
 
     def of_users(self, user: Tensor) -> tuple[Tensor, Tensor]:
         r"""``(row, item)`` of all pairs of the users ``[B]``, where ``row`` counts along them."""
+        user = self._users(user)
         start, count = self.indptr[user], self.indptr[user + 1] - self.indptr[user]
         row = torch.repeat_interleave(torch.arange(user.numel(), device=user.device), count)
         first = torch.cumsum(count, 0) - count
@@ -99,7 +140,7 @@ class PairSet:
             tensor([[ True, False, False],
                     [ True, False,  True]])
         """
-        user, pool = user.long(), pool.long()
+        user, pool = self._users(user), self._items('pool', pool)
         if user.device.type == 'cpu':
             return self._among_by_users(user, pool)
         # On accelerators every pair is looked up, which needs no synchronisation.

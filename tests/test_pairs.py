@@ -1,8 +1,10 @@
 r"""Sets of pairs, compared with sets of Python."""
 import pytest
 import torch
+from torch_geometric import EdgeIndex
 
 from pyg_advcf import EDGE_TYPE, as_graph, interaction_graph
+from pyg_advcf.ops.structure import structure
 from pyg_advcf.pairs import PairSet
 
 NUM_USERS, NUM_ITEMS = 7, 9
@@ -143,8 +145,8 @@ def test_where(name, kept):
 def test_set_of_a_graph_shares_its_memory(toy):
     graph = interaction_graph(toy)
     found = PairSet.from_graph(graph)
-    (rowptr, col), _ = graph.get_csr()
-    assert found.indptr.data_ptr() == rowptr.data_ptr() and found.item.data_ptr() == col.data_ptr()
+    assert found.item.data_ptr() == graph.as_tensor()[1].data_ptr()
+    assert found.indptr is structure(graph).rowptr
     assert found.num_users == 30 and found.num_items == 40 and len(found) == 200
     pairs = as_set(toy[EDGE_TYPE].edge_index)
     user, item = torch.randint(30, (12, )), torch.randint(40, (50, ))  # Both repeat.
@@ -167,3 +169,37 @@ def test_keys_beyond_32_bits():
         for cast in (torch.Tensor.long, torch.Tensor.int):
             assert torch.equal(found.among(cast(user), cast(item)), expected)
             assert torch.equal(found.contains(cast(user).view(-1, 1), cast(item)), expected)
+
+
+@pytest.mark.parametrize('ids', [[2], [-1]])
+def test_ids_out_of_range_are_no_other_pairs(ids):
+    known = PairSet.of(torch.tensor([[0, 1], [1, 0]]), 2, 2)
+    ids, fine = torch.tensor(ids), torch.tensor([0])
+    for call, name in ((lambda: known.contains(ids, fine), 'user'),
+                       (lambda: known.contains(fine, ids), 'item'),
+                       (lambda: known.of_users(ids), 'user'),
+                       (lambda: known.among(ids, fine), 'user'),
+                       (lambda: known.among(fine, ids), 'pool')):
+        with pytest.raises(ValueError, match=f"'{name}' holds the id {int(ids)}"):
+            call()
+    with pytest.raises(ValueError, match='which have no common one'):
+        known.contains(torch.tensor([0, 1]), torch.tensor([0, 1, 0]))
+    with pytest.raises(ValueError, match=r"'pairs\[1\]' holds the id 2"):
+        PairSet.of(torch.tensor([[0], [2]]), 2, 2)
+
+
+def test_bad_patterns():
+    with pytest.raises(ValueError, match="'indptr' needs to ascend from 0 to 2"):
+        PairSet(torch.tensor([0, 3]), torch.tensor([0, 1]), 2)
+    with pytest.raises(ValueError, match="'item' holds the id 2"):
+        PairSet(torch.tensor([0, 2]), torch.tensor([0, 2]), 2)
+    unsorted = PairSet(torch.tensor([0, 2]), torch.tensor([1, 0]), 2)
+    with pytest.raises(ValueError, match="'item' needs to rise strictly"):
+        unsorted.contains(torch.tensor([0]), torch.tensor([0]))
+
+
+def test_set_of_a_graph_in_any_order():
+    graph = EdgeIndex([[0, 1, 0, 0, 0], [2, 0, 0, 2, 1]], sparse_size=(2, 3))
+    found = PairSet.from_graph(graph)  # One edge repeats.
+    assert found.keys.tolist() == [0, 1, 2, 3] and found.count.tolist() == [3, 1]
+    assert found.contains(torch.tensor([0, 1]), torch.tensor([2, 2])).tolist() == [True, False]

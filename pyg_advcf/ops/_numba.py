@@ -67,7 +67,7 @@ def _add(out, row, x, ids, start, stop, dim):
 @njit(**_OPTIONS)
 def _pruned_sum(x, indptr, index, work, rows, place, longest, out, part, parts):
     dim = x.shape[1]
-    found = np.empty(0 if place is None else longest, np.uint32)
+    found = np.empty(0 if place is None else longest, index.dtype)
     for k in range(_cut(work, part, parts), _cut(work, part + 1, parts)):
         r = k if rows is None else rows[k]
         start, stop = indptr[r], indptr[r + 1]
@@ -305,12 +305,13 @@ def _parts(numbers: int) -> int:
 
 
 def _array(t: Optional[Tensor]) -> Optional[np.ndarray]:
-    return None if t is None else t.detach().numpy()
+    # Threads are told where an array begins and its shape, but no strides.
+    return None if t is None else t.detach().contiguous().numpy()
 
 
 def _ids(t: Optional[Tensor]) -> Optional[np.ndarray]:
     # Unsigned ids spare the check for negative ones at every access.
-    return None if t is None else t.detach().numpy().view(f'u{t.itemsize}')
+    return None if t is None else _array(t).view(f'u{t.itemsize}')
 
 
 def pruned_sum(x: Tensor, indptr: Tensor, index: Tensor, rows: Optional[Tensor],
@@ -328,7 +329,7 @@ def pruned_sum(x: Tensor, indptr: Tensor, index: Tensor, rows: Optional[Tensor],
     if rows is not None:
         work = torch.zeros(rows.numel() + 1, dtype=torch.long)
         torch.cumsum(indptr.diff()[rows], 0, out=work[1:])
-    if place is not None:
+    if place is not None and index.numel() > 0:
         longest = 1 + int(indptr.diff().max())
     out = x.new_empty(work.numel() - 1, x.size(1))
     _run(_pruned_sum, int(work[-1]) * x.size(1), _array(x), _array(indptr), _ids(index),
@@ -346,8 +347,8 @@ def sddmm(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor) -> Tensor:
 
 def transposed(index: Tensor, size: int, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     r"""See :func:`pyg_advcf.ops.segments.transposed`."""
-    indptr = torch.empty(size + 1, dtype=torch.int32)
-    row = torch.empty(index.numel(), dtype=torch.int32)
+    kind = torch.int32 if index.numel() < 2**31 else torch.int64
+    indptr, row = torch.empty(size + 1, dtype=kind), torch.empty(index.numel(), dtype=kind)
     out = weight.new_empty(index.numel())
     count = np.empty((_parts(2 * index.numel()), size), dtype=np.int64)
     _run(_count, 2 * index.numel(), _ids(index), count)
@@ -358,14 +359,14 @@ def transposed(index: Tensor, size: int, weight: Tensor) -> tuple[Tensor, Tensor
 
 def normalize(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     r"""Rows of unit length, and the lengths that they had."""
-    norm, out = x.new_empty(x.size(0)), torch.empty_like(x)
+    norm, out = x.new_empty(x.size(0)), x.new_empty(x.shape)
     _run(_normalize, x.numel(), _array(x), _array(x.new_tensor([eps])), _array(norm), _array(out))
     return out, norm
 
 
 def normalize_backward(grad: Tensor, unit: Tensor, norm: Tensor, eps: float) -> Tensor:
     r"""The gradient of :func:`normalize` in one pass."""
-    out = torch.empty_like(unit)
+    out = unit.new_empty(unit.shape)
     _run(_normalize_backward, unit.numel(), _array(grad), _array(unit), _array(norm),
          _array(grad.new_tensor([eps])), _array(out))
     return out

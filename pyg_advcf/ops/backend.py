@@ -72,8 +72,8 @@ def choose(operation: str, x: Tensor, backend: Optional[str] = None) -> str:
         backend: Name of a backend, or ``None``.
 
     Raises:
-        ValueError: If the named backend is unknown.
-        RuntimeError: If it is known but not available for the device and type of ``x``.
+        ValueError: If the named backend is unknown, or not available for the device and type of
+            ``x``.
     """
     source = 'backend'
     if backend is None and VARIABLE in os.environ:
@@ -84,7 +84,7 @@ def choose(operation: str, x: Tensor, backend: Optional[str] = None) -> str:
     check_name(source, backend, BACKENDS)
     obstacle = _obstacle(backend, operation, x)
     if obstacle is not None:
-        raise RuntimeError(f"'{source}' is '{backend}', which is not available: {obstacle}; name "
+        raise ValueError(f"'{source}' is '{backend}', which is not available: {obstacle}; name "
                            f"another backend, or leave the choice open")
     return backend
 
@@ -108,7 +108,7 @@ def backends() -> dict[str, str]:
             x = torch.empty(0, device=device)
             try:
                 name = choose(operation, x)
-            except RuntimeError as error:
+            except ValueError as error:
                 report[f'{operation} on {device}'] = f'none: {error}'
                 continue
             why = (f'forced by {VARIABLE}' if forced else

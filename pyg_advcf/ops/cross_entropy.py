@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from pyg_advcf._checks import check_count, check_integers
+from pyg_advcf.ops.bounds import check_alike, check_ids, check_table, check_vector, check_width
+
 
 class _ProductCrossEntropy(torch.autograd.Function):
     @staticmethod
@@ -53,6 +56,20 @@ class _ProductCrossEntropy(torch.autograd.Function):
         return (*found, None, None, None, None)
 
 
+def _check(a: Tensor, b: Tensor, target: Tensor, bias: Optional[Tensor]) -> Tensor:
+    r"""Returns ``target`` if all fit each other."""
+    check_table('a', a)
+    check_table('b', b)
+    check_width(a=a, b=b)
+    if bias is not None:
+        check_vector('bias', bias, b.size(0))
+    check_alike(a=a, b=b, bias=bias)
+    target = check_ids('target', check_integers('target', target), b.size(0), device=a.device)
+    if target.numel() != a.size(0):
+        raise ValueError(f"'target' has {target.numel()} entries, but 'a' has {a.size(0)} rows")
+    return target
+
+
 def product_cross_entropy(
     a: Tensor,
     b: Tensor,
@@ -77,12 +94,21 @@ def product_cross_entropy(
         chunk_size: Rows at once: memory is ``chunk_size * M``. By default at least 128, and as many
             as give a million scores (on accelerators 16 million).
 
+    Raises:
+        ValueError: If the tensors do not fit each other, or a target is out of range (checked on
+            CPU).
+
     Example:
         >>> product_cross_entropy(torch.zeros(2, 3), torch.zeros(4, 3), torch.tensor([0, 1]),
         ...                       torch.ones(2))  # 2 ln 4
         tensor(2.7726)
     """
-    if chunk_size is None:
+    target = _check(a, b, target, bias)
+    check_vector('weight', weight, a.size(0))
+    check_alike(a=a, weight=weight)
+    if chunk_size is not None:
+        check_count('chunk_size', chunk_size)
+    else:
         # What a cache holds, or what keeps an accelerator busy. Few rows make a slow product.
         scores = 2**20 if a.device.type == 'cpu' else 2**24
         chunk_size = max(128, scores // max(b.size(0), 1))
@@ -117,7 +143,14 @@ def chunked_cross_entropy(
 
     Returns:
         ``[B]``.
+
+    Raises:
+        ValueError: If the tensors do not fit each other, or a target is out of range (checked on
+            CPU).
     """
+    target = _check(a, b, target, bias)
+    check_count('chunk_size', chunk_size)
+
     def chunk(a: Tensor, b: Tensor, target: Tensor, bias: Optional[Tensor],
               out: Excluded) -> Tensor:
         scores = a @ b.t() if bias is None else torch.addmm(bias, a, b.t())

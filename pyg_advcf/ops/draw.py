@@ -4,12 +4,19 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from pyg_advcf._checks import check_count
 from pyg_advcf.ops.backend import choose, kernels
+from pyg_advcf.ops.bounds import check_alike, check_table
 
 
 @torch.library.custom_op('pyg_advcf::merge', mutates_args=())
 def _merge(edges: Tensor, points: Tensor) -> Tensor:
-    return kernels('numba').merge(edges.contiguous(), points.contiguous())
+    choose('sampled_scores', check_table('edges', edges), 'numba')
+    check_table('points', points, edges.size(0))
+    check_alike(edges=edges, points=points)
+    if edges.size(1) == 0 and points.numel() > 0:
+        raise ValueError("'edges' has no columns, but there are points")
+    return kernels('numba').merge(edges, points)
 
 
 @_merge.register_fake
@@ -63,26 +70,39 @@ def draw(weight: Tensor, num_draws: int, backend: Optional[str] = None) -> Tenso
         ``[B, num_draws]``, without gradient.
 
     Raises:
-        ValueError: If ``weight`` is not a matrix, or has no columns.
-        RuntimeError: If a row's weights are all 0, or not numbers (on CUDA as an assertion of the
-            device, so that nothing waits for it).
+        ValueError: If ``weight`` is not a matrix of floating-point numbers, or has no columns; on
+            CPU, also if a weight is negative, or the sum of a row is 0 or not finite. On CUDA, and
+            under :func:`torch.compile`, a sum of 0 is an assertion of the device, a RuntimeError,
+            so that nothing waits for it; negative weights are not noticed there.
 
     Example:
         >>> draw(torch.tensor([[0., 2., 0.], [1., 0., 0.]]), 3)
         tensor([[1, 1, 1],
                 [0, 0, 0]])
     """
-    if weight.dim() != 2 or weight.size(1) == 0:
+    check_count('num_draws', num_draws, minimum=0)
+    if check_table('weight', weight).size(1) == 0:
         raise ValueError(f"'weight' has shape {list(weight.shape)}, but needs to be [B, N] with at "
                          f"least one column to draw")
-    with torch.no_grad():
-        edges = weight.cumsum(1)
-        if weight.device.type != 'cpu':
-            edges = upper_edges(weight, edges)
-        torch._assert_async((edges[:, -1] > 0).all(),
-                            "'weight' needs a positive sum in every row, and no NaN")
-        # Never above the last edge, whatever is rounded, and never 0: no column without weight.
-        points = sorted_uniform(weight.size(0), num_draws, edges) * edges[:, -1:]
-        if choose('sampled_scores', weight, backend) == 'numba':
-            return _merge(edges, points)
-        return torch.searchsorted(edges.contiguous(), points)
+    # Not by `no_grad`: an error within it, in compiled code, would leave gradients off.
+    weight = weight.detach()
+    edges = weight.cumsum(1)
+    if weight.device.type != 'cpu':
+        edges = upper_edges(weight, edges)
+    total = edges[:, -1]
+    if weight.device.type != 'cpu' or torch.compiler.is_compiling():
+        torch._assert_async(((total > 0) & (total < float('inf'))).all(),
+                            "'weight' needs a positive, finite sum in every row, and no NaN")
+    elif weight.numel() > 0:
+        bad = ~((total > 0) & (total < float('inf')))
+        if bad.any():
+            row = int(bad.nonzero()[0])
+            raise ValueError(f"'weight' needs a positive, finite sum in every row, and no NaN, "
+                             f"but that of row {row} is {float(total[row])}")
+        if (low := float(weight.min())) < 0:
+            raise ValueError(f"'weight' holds {low}, but weights need to be at least 0")
+    # Never above the last edge, whatever is rounded, and never 0: no column without weight.
+    points = sorted_uniform(weight.size(0), num_draws, edges) * edges[:, -1:]
+    if choose('sampled_scores', weight, backend) == 'numba':
+        return _merge(edges, points)
+    return torch.searchsorted(edges.contiguous(), points)

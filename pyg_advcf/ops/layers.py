@@ -1,6 +1,7 @@
 r"""Weighted sums of the layers of LightGCN, noisy or not, as one operation."""
+import math
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -9,24 +10,28 @@ from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_positive
 from pyg_advcf.ops.backend import choose, kernels
-from pyg_advcf.ops.spmm import _spmm, check_rows, compressed, expand, inv_sqrt_degree
+from pyg_advcf.ops.spmm import _spmm, check_tables, check_wanted, expand, inv_sqrt
+from pyg_advcf.ops.structure import structure
 
 Pair = tuple[Tensor, Tensor]
 Rows = tuple[Optional[Tensor], Optional[Tensor]]
 
 
-def _root(graph: EdgeIndex, dtype: torch.dtype) -> list[Tensor]:
-    return [scale.view(-1, 1) for scale in inv_sqrt_degree(graph, dtype)]
+Patterns = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def _layer(graph: EdgeIndex, root: list[Tensor], x: Sequence[Tensor], backend: str,
+def _root(patterns: Patterns, dtype: torch.dtype) -> list[Tensor]:
+    return [inv_sqrt(indptr.diff(), dtype).view(-1, 1) for indptr, _ in patterns]
+
+
+def _layer(patterns: Patterns, root: list[Tensor], x: Sequence[Tensor], backend: str,
            rows: Rows = (None, None), source: Rows = (None, None)) -> list[Tensor]:
     r"""One propagation; ``rows`` are the rows wanted, ``source`` the only ones that ``x`` holds."""
     out = []
     for side in (0, 1):
         scale = root[1 - side] if source[1 - side] is None else root[1 - side][source[1 - side]]
-        sums = _spmm(x[1 - side] * scale, *compressed(graph, side == 1),
-                     *compressed(graph, side == 0), rows[side], source[1 - side], backend)
+        sums = _spmm(x[1 - side] * scale, *patterns[side], *patterns[1 - side],
+                     rows[side], source[1 - side], backend)
         scale = root[side] if rows[side] is None else root[side][rows[side]]
         out.append(sums * scale if torch.is_grad_enabled() else sums.mul_(scale))
     return out
@@ -61,16 +66,20 @@ def _perturb(x: Tensor, noise: float, backend: str) -> None:
 
 class _Layers(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, user, item, graph, weights, noise, rows, backend):
-        ctx.graph, ctx.weights, ctx.rows, ctx.backend = graph, weights, rows, backend
+    def forward(ctx, user, item, rowptr, col, colptr, row, user_rows, item_rows, weights, noise,
+                backend):
+        # Saved, so that a graph that is changed before the backward pass is noticed.
+        ctx.save_for_backward(rowptr, col, colptr, row, user_rows, item_rows)
+        ctx.weights, ctx.backend = weights, backend
         ctx.set_materialize_grads(False)
+        patterns, rows = ((rowptr, col), (colptr, row)), (user_rows, item_rows)
         last = len(weights[0]) - 1
-        root = _root(graph, user.dtype)
+        root = _root(patterns, user.dtype)
         h, sums = [user, item], [None] * (2 * len(weights))
         for layer in range(last + 1):
             pruned = layer > 0 and layer == last
             if layer > 0:
-                h = _layer(graph, root, h, backend, rows if pruned else (None, None))
+                h = _layer(patterns, root, h, backend, rows if pruned else (None, None))
                 if noise > 0:
                     for t in h:
                         _perturb(t, noise, backend)
@@ -88,7 +97,9 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        rows, root, t = ctx.rows, None, None
+        rowptr, col, colptr, row, *rows = ctx.saved_tensors
+        patterns, sizes = ((rowptr, col), (colptr, row)), (rowptr.numel() - 1, colptr.numel() - 1)
+        root = t = None
         for layer in reversed(range(len(ctx.weights[0]))):
             own = []
             for side in (0, 1):
@@ -99,27 +110,35 @@ class _Layers(torch.autograd.Function):
                 if own == [None, None]:
                     continue
                 # As compact as the gradient is: only the wanted rows have one.
-                t, source = _filled(own, ctx), rows
+                t, source = _filled(own, rows, sizes), rows
                 continue
-            root = _root(ctx.graph, t[0].dtype) if root is None else root
-            t = _layer(ctx.graph, root, t, ctx.backend, source=source)
+            root = _root(patterns, t[0].dtype) if root is None else root
+            t = _layer(patterns, root, t, ctx.backend, source=source)
             source = (None, None)
             t = [s if g is None else s + g if ids is None else s.index_add(0, ids, g)
                  for s, g, ids in zip(t, own, rows)]
         if t is not None:
-            t = [expand(s, ids, n) for s, ids, n in zip(t, source, _sizes(ctx.graph))]
-        return *(t or (None, None)), *(None for _ in range(5))
+            t = [expand(s, ids, n) for s, ids, n in zip(t, source, sizes)]
+        return *(t or (None, None)), *(None for _ in range(9))
 
 
-def _sizes(graph: EdgeIndex) -> tuple[int, int]:
-    return graph.get_sparse_size(0), graph.get_sparse_size(1)
-
-
-def _filled(pair: list[Optional[Tensor]], ctx) -> list[Tensor]:
+def _filled(pair: list[Optional[Tensor]], rows: Rows, sizes: tuple[int, int]) -> list[Tensor]:
     r"""Zeros for the side that has no gradient."""
     like = pair[0] if pair[1] is None else pair[1]
     return [like.new_zeros(n if ids is None else ids.numel(), like.size(1)) if t is None else t
-            for t, ids, n in zip(pair, ctx.rows, _sizes(ctx.graph))]
+            for t, ids, n in zip(pair, rows, sizes)]
+
+
+def _check_weights(weights: Any) -> list[list[float]]:
+    try:
+        rows = [[float(w) for w in row] for row in weights]
+    except (TypeError, ValueError):
+        rows = []
+    if not rows or len({len(row) for row in rows}) != 1 or not all(map(any, rows)) or not all(
+            math.isfinite(w) for row in rows for w in row):
+        raise ValueError(f"'weights' is {weights!r}, but needs rows of one length L + 1, of finite "
+                         f"numbers, none of zeros alone")
+    return rows
 
 
 def layer_sums(
@@ -142,7 +161,7 @@ def layer_sums(
     and of its noise, only the wanted rows are computed. Differentiable any number of times.
 
     Args:
-        graph: As :func:`pyg_advcf.interaction_graph` returns it.
+        graph: See :func:`~pyg_advcf.ops.spmm`.
         user: ``[n, D]``.
         item: ``[m, D]``.
         weights: :math:`c`, ``[K, L + 1]``, no row of it all 0.
@@ -154,9 +173,10 @@ def layer_sums(
         ``K`` pairs ``[n, D]``, ``[m, D]``, or the wanted rows of them.
 
     Raises:
-        ValueError: If the tables do not fit the graph, ``weights`` has rows of different lengths or
-            of zeros alone, ``noise`` is negative, an id in ``rows`` is out of range or repeats, or
-            ``backend`` is unknown.
+        ValueError: If ``graph`` is none or holds ids beyond its size, the tables do not fit it or
+            each other, ``weights`` has rows of different lengths or of zeros alone, ``noise`` is
+            negative, an id in ``rows`` is out of range or repeats, or ``backend`` is unknown or not
+            available.
 
     Example:
         >>> from pyg_advcf import as_graph
@@ -167,14 +187,11 @@ def layer_sums(
         (tensor([[1.4142]]), tensor([[1.2071]]))
     """
     check_positive('noise', noise, zero=True)
-    sizes = _sizes(graph)
-    if (user.size(0), item.size(0)) != sizes:
-        raise ValueError(f"'user' and 'item' have {user.size(0)} and {item.size(0)} rows, but the "
-                         f"graph has shape {sizes}")
-    if not weights or len({len(row) for row in weights}) != 1 or not all(map(any, weights)):
-        raise ValueError(f"'weights' is {weights!r}, but needs rows of one length L + 1, none of "
-                         f"zeros alone")
-    rows = tuple(check_rows(f'rows[{side}]', ids, sizes[side]) for side, ids in enumerate(rows))
-    flat = _Layers.apply(user.contiguous(), item.contiguous(), graph, weights, noise, rows,
+    forms = structure(graph)
+    check_tables(forms, user, item)
+    weights = _check_weights(weights)
+    rows = check_wanted(rows, forms, user)
+    flat = _Layers.apply(user.contiguous(), item.contiguous(), *forms.pattern(False),
+                         *forms.pattern(True), *rows, weights, noise,
                          choose('spmm', user, backend))
     return list(zip(flat[::2], flat[1::2]))

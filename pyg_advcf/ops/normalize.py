@@ -6,18 +6,26 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_advcf.ops.backend import choose, kernels
+from pyg_advcf.ops.bounds import check_alike, check_table, check_vector
 
 EPS = 1e-12
 
 
 @torch.library.custom_op('pyg_advcf::normalize', mutates_args=())
 def _normalize(x: Tensor) -> tuple[Tensor, Tensor]:
-    return kernels('numba').normalize(x.contiguous(), EPS)
+    choose('sampled_scores', check_table('x', x), 'numba')
+    return kernels('numba').normalize(x, EPS)
 
 
 @torch.library.custom_op('pyg_advcf::normalize_backward', mutates_args=())
 def _normalize_backward(grad: Tensor, unit: Tensor, norm: Tensor) -> Tensor:
-    return kernels('numba').normalize_backward(grad.contiguous(), unit, norm, EPS)
+    choose('sampled_scores', check_table('unit', unit), 'numba')
+    check_vector('norm', norm, unit.size(0))
+    if check_table('grad', grad).shape != unit.shape:
+        raise ValueError(f"'grad' has shape {list(grad.shape)}, but needs that of 'unit', "
+                         f"{list(unit.shape)}")
+    check_alike(grad=grad, unit=unit, norm=norm)
+    return kernels('numba').normalize_backward(grad, unit, norm, EPS)
 
 
 @_normalize.register_fake
@@ -27,7 +35,7 @@ def _(x):
 
 @_normalize_backward.register_fake
 def _(grad, unit, norm):
-    return torch.empty_like(unit)
+    return torch.empty_like(unit, memory_format=torch.contiguous_format)
 
 
 def _save(ctx, inputs, output):
@@ -59,11 +67,14 @@ def normalize(x: Tensor, backend: Optional[str] = None) -> Tensor:
         x: ``[n, D]``.
         backend: See :func:`pyg_advcf.ops.backend.choose`; all but ``'numba'`` use PyTorch's.
 
+    Raises:
+        ValueError: If ``x`` is no table, or ``backend`` is unknown or not available.
+
     Example:
         >>> normalize(torch.tensor([[3., 4.], [0., 0.]]))
         tensor([[0.6000, 0.8000],
                 [0.0000, 0.0000]])
     """
-    if x.numel() == 0 or choose('sampled_scores', x, backend) != 'numba':
+    if choose('sampled_scores', check_table('x', x), backend) != 'numba' or x.numel() == 0:
         return F.normalize(x, dim=-1)
     return _normalize(x)[0]

@@ -8,7 +8,9 @@ from torch_geometric import EdgeIndex
 from pyg_advcf._checks import check_count
 from pyg_advcf.ops import segments
 from pyg_advcf.ops.backend import choose, kernels
-from pyg_advcf.ops.spmm import check_rows, compressed, expand, places
+from pyg_advcf.ops.bounds import check_alike, check_id_type, check_ids, check_width
+from pyg_advcf.ops.spmm import check_both, check_held, check_tables, check_wanted, expand, places
+from pyg_advcf.ops.structure import structure
 
 
 @torch.library.custom_op('pyg_advcf::propagate', mutates_args=())
@@ -17,6 +19,18 @@ def _propagate(user: Tensor, item: Tensor, rowptr: Tensor, col: Tensor, colptr: 
                user_source: Optional[Tensor], item_source: Optional[Tensor], num_layers: int,
                backend: str) -> tuple[Tensor, Tensor]:
     r"""``*_rows`` are the rows wanted, ``*_source`` the only rows that ``user``, ``item`` hold."""
+    users, items = (check_id_type(name, indptr, 1).numel() - 1
+                    for name, indptr in (('rowptr', rowptr), ('colptr', colptr)))
+    check_held('user', user, user_source, users, 'user_source')
+    check_held('item', item, item_source, items, 'item_source')
+    check_alike(user=user, item=item)
+    check_width(user=user, item=item)
+    check_both((rowptr, col), (colptr, row), ('rowptr', 'col', 'colptr', 'row'), user.device)
+    for name, ids, size in (('user_rows', user_rows, users), ('item_rows', item_rows, items)):
+        if ids is not None:
+            check_ids(name, ids, size, device=user.device, distinct=True)
+    check_count('num_layers', num_layers, minimum=0)
+    choose('spmm', user, backend)
     patterns = (rowptr, col), (colptr, row)
     rows, source = (user_rows, item_rows), (user_source, item_source)
     held = user, item
@@ -95,7 +109,7 @@ def propagate(
     the layers is kept for the backward pass. Differentiable any number of times.
 
     Args:
-        graph: As :func:`pyg_advcf.interaction_graph` returns it.
+        graph: See :func:`~pyg_advcf.ops.spmm`.
         user: ``[n, D]``.
         item: ``[m, D]``.
         num_layers: :math:`L \geq 0`.
@@ -108,15 +122,14 @@ def propagate(
         The pair ``[n, D]``, ``[m, D]``, or the wanted rows of it.
 
     Raises:
-        ValueError: If the tables do not fit the graph, ``num_layers`` is negative, an id in
-            ``rows`` is out of range or repeats, or ``backend`` is unknown.
+        ValueError: If ``graph`` is none or holds ids beyond its size, the tables do not fit it or
+            each other, ``num_layers`` is negative, an id in ``rows`` is out of range or repeats, or
+            ``backend`` is unknown or not available.
     """
     check_count('num_layers', num_layers, minimum=0)
-    sizes = tuple(graph.get_sparse_size())
-    if (user.size(0), item.size(0)) != sizes:
-        raise ValueError(f"'user' and 'item' have {user.size(0)} and {item.size(0)} rows, but the "
-                         f"graph has shape {sizes}")
-    rows = [check_rows(f'rows[{side}]', ids, sizes[side]) for side, ids in enumerate(rows)]
-    return _propagate(user.contiguous(), item.contiguous(), *compressed(graph, False),
-                      *compressed(graph, True), *rows, None, None, num_layers,
+    forms = structure(graph)
+    check_tables(forms, user, item)
+    rows = check_wanted(rows, forms, user)
+    return _propagate(user.contiguous(), item.contiguous(), *forms.pattern(False),
+                      *forms.pattern(True), *rows, None, None, num_layers,
                       choose('spmm', user, backend))

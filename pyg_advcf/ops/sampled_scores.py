@@ -13,27 +13,59 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_advcf._checks import check_ids, check_name, check_positive
+from pyg_advcf._checks import check_count, check_integers, check_name, check_positive
 from pyg_advcf.ops.backend import choose
+from pyg_advcf.ops.bounds import (
+    check_alike,
+    check_id_type,
+    check_ids,
+    check_table,
+    check_width,
+    known_range,
+)
 from pyg_advcf.ops.normalize import normalize
 from pyg_advcf.ops.segments import regular, sddmm, segment_sum, transposed
 
 
+def _check_weighted(w: Tensor, index: Tensor, **table: Tensor) -> None:
+    check_id_type('index', index, 2)
+    if check_table('w', w).shape != index.shape:
+        raise ValueError(f"'w' has shape {list(w.shape)}, but needs that of 'index', "
+                         f"{list(index.shape)}")
+    check_alike(w=w, **table)
+
+
 @torch.library.custom_op('pyg_advcf::sampled_product', mutates_args=())
 def _sampled_product(a: Tensor, b: Tensor, index: Tensor, backend: str) -> Tensor:
+    check_id_type('index', index, 2)
+    check_table('a', a, index.size(0))
+    check_table('b', b)
+    check_alike(a=a, b=b)
+    check_width(a=a, b=b)
+    check_ids('index', index, b.size(0), 2, a.device)
+    choose('sampled_scores', a, backend)
     if backend != 'torch' and index.size(1) >= b.size(0) and index.numel() > 0:
         # More negatives than items: all scores are fewer.
-        return (a @ b.t()).gather(1, index)
+        return (a @ b.t()).gather(1, index.long())
     return sddmm(a, b, regular(index), index.reshape(-1), backend).view(index.shape)
 
 
 @torch.library.custom_op('pyg_advcf::gather_sum', mutates_args=())
 def _gather_sum(w: Tensor, b: Tensor, index: Tensor, backend: str) -> Tensor:
+    check_table('b', b)
+    _check_weighted(w, index, b=b)
+    check_ids('index', index, b.size(0), 2, b.device)
+    choose('sampled_scores', b, backend)
     return segment_sum(b, regular(index), index.reshape(-1), w.reshape(-1), backend)
 
 
 @torch.library.custom_op('pyg_advcf::scatter_sum', mutates_args=())
 def _scatter_sum(w: Tensor, a: Tensor, index: Tensor, size: int, backend: str) -> Tensor:
+    check_count('size', size, minimum=0)
+    _check_weighted(w, index, a=a)
+    check_table('a', a, index.size(0))
+    check_ids('index', index, size, 2, a.device)
+    choose('sampled_scores', a, backend)
     # Sorted by target, each target is one segment: no atomics, and always the same order of sums.
     indptr, row, w = transposed(index, size, w, backend)
     return segment_sum(a, indptr, row, w, backend)
@@ -103,18 +135,18 @@ def sampled_product(
         ``[B, N]``.
 
     Raises:
-        ValueError: If the shapes do not fit, or an index is out of range (checked on CPU).
+        ValueError: If the tables and ids do not fit each other, an index is out of range (checked
+            on CPU), or ``backend`` is unknown or not available.
     """
-    if a.dim() != 2 or b.dim() != 2 or index.dim() != 2 or a.size(1) != b.size(1) or (
-            a.size(0) != index.size(0)):
+    check_table('a', a)
+    check_table('b', b)
+    index = check_integers('index', index, ('B', 'N'))
+    if a.size(1) != b.size(1) or a.size(0) != index.size(0):
         raise ValueError(f"'a', 'b' and 'index' have shapes {list(a.shape)}, {list(b.shape)} and "
                          f"{list(index.shape)}, but need to be [B, D], [m, D] and [B, N]")
-    if a.dtype != b.dtype:
-        raise ValueError(f"'a' is {a.dtype} and 'b' is {b.dtype}, but they need to be alike")
-    if index.device.type == 'cpu' and not torch.compiler.is_compiling():
-        # The kernels below read wherever the ids point to.
-        check_ids('index', index, b.size(0))
-    return _sampled_product(a.contiguous(), b.contiguous(), index.long().contiguous(),
+    check_alike(a=a, b=b)
+    # The operation checks the ids.
+    return _sampled_product(a.contiguous(), b.contiguous(), index.contiguous(),
                             choose('sampled_scores', a, backend))
 
 
@@ -146,6 +178,10 @@ def sampled_scores(
     Returns:
         ``pos`` ``[B]`` and ``neg`` ``[B, N]``.
 
+    Raises:
+        ValueError: If the tables and ids do not fit each other, an id is out of range (checked on
+            CPU), ``kind`` or ``backend`` is unknown, or ``temperature`` is not above 0.
+
     Example:
         >>> z = torch.eye(2)
         >>> sampled_scores(z, z, torch.tensor([0]), torch.tensor([0]), torch.tensor([[1, 0]]))
@@ -153,16 +189,32 @@ def sampled_scores(
     """
     check_name('kind', kind, ('dot', 'cosine'))
     check_positive('temperature', temperature)
+    check_table('user_emb', user_emb)
+    check_table('item_emb', item_emb)
+    check_alike(user_emb=user_emb, item_emb=item_emb)
+    check_width(user_emb=user_emb, item_emb=item_emb)
+    user, item, neg_item = (check_integers(name, ids) for name, ids in (
+        ('user', user), ('item', item), ('neg_item', neg_item)))
+    shared = neg_item.dim() == 1
+    user = check_ids('user', user, user_emb.size(0), device=user_emb.device)
+    item = check_ids('item', item, item_emb.size(0), device=user_emb.device)
+    neg_item = check_ids('neg_item', neg_item, item_emb.size(0), 1 if shared else 2,
+                         user_emb.device)
+    if item.shape != user.shape or not shared and neg_item.size(0) != user.size(0):
+        raise ValueError(f"'user', 'item' and 'neg_item' have shapes {list(user.shape)}, "
+                         f"{list(item.shape)} and {list(neg_item.shape)}, but need to be [B], [B] "
+                         f"and [B, N], or [N] if all rows share their negatives")
+    choose('sampled_scores', user_emb, backend)
     u = F.embedding(user, user_emb)
     if kind == 'cosine':
         u, item_emb = normalize(u, backend), normalize(item_emb, backend)
     if temperature != 1.0:
         u = u / temperature
-    if neg_item.dim() == 1:
+    if shared:
         pos = (u * F.embedding(item, item_emb)).sum(-1)
         return pos, u @ F.embedding(neg_item, item_emb).t()
-    scores = sampled_product(u, item_emb, torch.cat([item.unsqueeze(1), neg_item], dim=1),
-                             backend)
+    index = known_range(torch.cat([item.unsqueeze(1), neg_item], dim=1), item, neg_item)
+    scores = sampled_product(u, item_emb, index, backend)
     return scores[:, 0], scores[:, 1:]
 
 

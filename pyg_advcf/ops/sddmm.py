@@ -5,7 +5,8 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf.ops.backend import choose
-from pyg_advcf.ops.spmm import _sddmm, compressed
+from pyg_advcf.ops.spmm import _sddmm, check_tables
+from pyg_advcf.ops.structure import structure
 
 
 def sddmm(graph: EdgeIndex, user: Tensor, item: Tensor,
@@ -16,7 +17,7 @@ def sddmm(graph: EdgeIndex, user: Tensor, item: Tensor,
     other's gradients. No ``[E, D]`` tensor is made, except by the backend ``'torch'``.
 
     Args:
-        graph: As :func:`pyg_advcf.interaction_graph` returns it.
+        graph: See :func:`~pyg_advcf.ops.spmm`.
         user: ``[n, D]``.
         item: ``[m, D]``.
         backend: See :func:`pyg_advcf.ops.backend.choose`.
@@ -25,7 +26,8 @@ def sddmm(graph: EdgeIndex, user: Tensor, item: Tensor,
         ``[E]``.
 
     Raises:
-        ValueError: If the tables do not fit the graph or each other, or ``backend`` is unknown.
+        ValueError: If ``graph`` is none or holds ids beyond its size, the tables do not fit it or
+            each other, or ``backend`` is unknown or not available.
 
     Example:
         >>> import torch
@@ -34,11 +36,8 @@ def sddmm(graph: EdgeIndex, user: Tensor, item: Tensor,
         >>> sddmm(graph, torch.tensor([[1.], [2.]]), torch.tensor([[1.], [10.]]))
         tensor([ 1., 10., 20.])
     """
-    sizes = graph.get_sparse_size(0), graph.get_sparse_size(1)
-    if (user.size(0), item.size(0)) != sizes or user.size(1) != item.size(1):
-        raise ValueError(f"'user' and 'item' have shapes {list(user.shape)} and "
-                         f"{list(item.shape)}, but the graph has shape {sizes} and both need the "
-                         f"same width")
-    (colptr, row), order = graph.get_csc()
-    return _sddmm(user.contiguous(), item.contiguous(), *compressed(graph, False), colptr, row,
-                  order, choose('spmm', user, backend))
+    forms = structure(graph)
+    check_tables(forms, user, item)
+    out = _sddmm(user.contiguous(), item.contiguous(), *forms.weighted(),
+                 choose('spmm', user, backend))
+    return out if forms.place is None else out[forms.place]

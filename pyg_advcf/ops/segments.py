@@ -1,7 +1,8 @@
 r"""The two primitives that every operation here is made of, for any backend; no autograd.
 
 A *pattern* is a compressed sparse matrix without values: row :math:`r` holds the columns
-``index[indptr[r]:indptr[r + 1]]``, which may repeat and need no order.
+``index[indptr[r]:indptr[r + 1]]``, which may repeat and need no order. Nothing is checked here: the
+operations have done it (:mod:`pyg_advcf.ops.bounds`).
 """
 from typing import Optional
 

@@ -2,6 +2,9 @@ r"""The best columns of every row, with ties broken by the lower id."""
 import torch
 from torch import Tensor
 
+from pyg_advcf._checks import check_count
+from pyg_advcf.ops.bounds import check_table
+
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     r"""The ``k`` best columns of every row, ties broken by the lower id.
@@ -12,13 +15,20 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Returns:
         ids and scores, both ``[rows, k]``.
 
+    Raises:
+        ValueError: If ``scores`` is no matrix of floating-point numbers, holds NaN, or ``k`` is
+            below 1.
+
     Example:
         >>> top_k(torch.tensor([[1., 3., 3., float('-inf')]]), 4)[0]
         tensor([[ 1,  2,  0, -1]])
     """
-    rows, columns = scores.shape
+    check_count('k', k)
+    rows, columns = check_table('scores', scores).shape
     width = min(k, columns)
     value, index = scores.topk(min(k + 1, columns), dim=1)
+    if value[:, :1].isnan().any():  # The largest of all.
+        raise ValueError("'scores' holds NaN, which has no place in an order")
     if columns > k:
         # A tie across the k-th place: which of its items `topk` took is not defined.
         tied = (value[:, k - 1] == value[:, k]) & ~value[:, k].isneginf()

@@ -38,7 +38,7 @@ def subgraph(graph: EdgeIndex, keep: Tensor) -> EdgeIndex:
         return graph
     pairs = graph.as_tensor()[:, keep.to(graph.device)]
     # A selection in rising order of what is sorted by row is sorted by row.
-    return EdgeIndex(pairs, sparse_size=graph.sparse_size(), sort_order='row').fill_cache_()
+    return EdgeIndex(pairs, sparse_size=graph.sparse_size(), sort_order='row')
 
 
 class GraphView(Recorded, BaseTransform):

@@ -42,13 +42,13 @@ def test_unknown_or_unavailable_backend(monkeypatch, toy, only_torch):
     with pytest.raises(ValueError, match="'backend' is 'tritn'.*Did you mean 'triton'"):
         spmm(interaction_graph(toy), torch.randn(40, 2), backend='tritn')
     half = torch.randn(3, 4, dtype=torch.bfloat16)
-    with pytest.raises(RuntimeError, match="no kernel of sampled_scores for torch.bfloat16 on cpu"):
+    with pytest.raises(ValueError, match="no kernel of sampled_scores for torch.bfloat16 on cpu"):
         sampled_product(half, half, torch.tensor([[0], [1], [2]]), backend='fused')
-    with pytest.raises(RuntimeError, match=r"'numba', which is not available.*pyg_advcf\[fast\]"):
+    with pytest.raises(ValueError, match=r"'numba', which is not available.*pyg_advcf\[fast\]"):
         spmm(interaction_graph(toy), torch.randn(40, 2), backend='numba')
     monkeypatch.setattr('pyg_advcf.ops.backend._installed', lambda package: True)
     monkeypatch.setenv('TRITON_INTERPRET', '0')
-    with pytest.raises(RuntimeError, match="no kernel of spmm for torch.float32 on cpu"):
+    with pytest.raises(ValueError, match="no kernel of spmm for torch.float32 on cpu"):
         spmm(interaction_graph(toy), torch.randn(40, 2), backend='triton')
     monkeypatch.setenv('PYG_ADVCF_BACKEND', 'fast')
     with pytest.raises(ValueError, match="'PYG_ADVCF_BACKEND' is 'fast'"):

@@ -69,16 +69,27 @@ def test_rows_are_independent():
 
 
 @pytest.mark.parametrize('backend', BACKENDS_HERE)
-@pytest.mark.parametrize('bad', [0., float('nan')])
+@pytest.mark.parametrize('bad', [0., float('nan'), float('inf')])
 def test_weights_without_a_sum(backend, bad):
-    with pytest.raises(RuntimeError, match="'weight' needs a positive sum"):
+    with pytest.raises(ValueError, match="'weight' needs a positive, finite sum.*that of row 1 is"):
         draw(torch.tensor([[1., 2.], [bad, bad]]), 3, backend)
+    compiled = torch.compile(lambda w: draw(w, 3, backend), backend='eager')
+    with pytest.raises(RuntimeError, match="'weight' needs a positive, finite sum"):
+        compiled(torch.tensor([[1., 2.], [bad, bad]]))
+    assert torch.is_grad_enabled()
 
 
-@pytest.mark.parametrize('shape', [(3, 0), (3, )])
-def test_nothing_to_draw(shape):
+def test_wrong_weights():
     with pytest.raises(ValueError, match="'weight' has shape .* at least one column"):
-        draw(torch.ones(shape), 1)
+        draw(torch.ones(3, 0), 1)
+    with pytest.raises(ValueError, match="'weight' holds -0.5"):
+        draw(torch.tensor([[1., -0.5]]), 1)
+    for weight in (torch.ones(3), torch.ones(3, 2, dtype=torch.long), [[1., 2.]]):
+        with pytest.raises(ValueError, match="'weight' (is|has) .* needs to be"):
+            draw(weight, 1)
+    for count in (-1, 1.5):
+        with pytest.raises(ValueError, match="'num_draws' is"):
+            draw(torch.ones(3, 2), count)
 
 
 def test_compiles_without_graph_breaks():

@@ -105,14 +105,13 @@ def test_no_three_dimensional_temporary():
 def test_negative_out_of_range(bad):
     user_emb, item_emb, user, item, neg = make('random', torch.float32)
     neg[3, 2] = bad
-    with pytest.raises(ValueError, match=f"'index' holds the id {bad}.*0, 40"):
+    with pytest.raises(ValueError, match=f"'neg_item' holds the id {bad}.*0, 40"):
         sampled_scores(user_emb, item_emb, user, item, neg)
 
 
 def test_shapes_that_do_not_fit():
     index = torch.zeros(3, 2, dtype=torch.long)
-    for a, b in ((torch.randn(2, 4), torch.randn(5, 4)), (torch.randn(3, 4), torch.randn(5, 6)),
-                 (torch.randn(3), torch.randn(5, 4))):
+    for a, b in ((torch.randn(2, 4), torch.randn(5, 4)), (torch.randn(3, 4), torch.randn(5, 6))):
         with pytest.raises(ValueError, match="'a', 'b' and 'index' have shapes"):
             sampled_product(a, b, index)
     with pytest.raises(ValueError, match='need to be alike'):
