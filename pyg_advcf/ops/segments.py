@@ -35,7 +35,8 @@ def segment_sum(
         return x.new_zeros(indptr.numel() - 1, x.size(1))
     if weight is not None:
         weight = weight.contiguous()
-    return kernels(backend).segment_sum(x.contiguous(), indptr, index, weight)
+    return kernels(backend).segment_sum(x.contiguous(), indptr.contiguous(), index.contiguous(),
+                                        weight)
 
 
 def sddmm(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor, backend: str) -> Tensor:
@@ -53,7 +54,8 @@ def sddmm(a: Tensor, b: Tensor, indptr: Tensor, index: Tensor, backend: str) -> 
     """
     if index.numel() == 0 or a.size(1) == 0:
         return a.new_zeros(index.numel())
-    return kernels(backend).sddmm(a.contiguous(), b.contiguous(), indptr, index)
+    return kernels(backend).sddmm(a.contiguous(), b.contiguous(), indptr.contiguous(),
+                                  index.contiguous())
 
 
 def regular(index: Tensor) -> Tensor:

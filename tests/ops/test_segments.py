@@ -40,6 +40,9 @@ def test_equal_loops(backend, name, dtype, dim, id_dtype):
     assert torch.allclose(segment_sum(b, *pattern, None, backend), plain, **tolerance)
     assert torch.allclose(segment_sum(b, *pattern, weight, backend), weighted, **tolerance)
     assert torch.allclose(sddmm(a, b, *pattern, backend), dots, **tolerance)
+    strided = [torch.stack([t, t], 1)[:, 0] for t in pattern]
+    assert torch.allclose(segment_sum(b, *strided, weight, backend), weighted, **tolerance)
+    assert torch.allclose(sddmm(a, b, *strided, backend), dots, **tolerance)
 
 
 @pytest.mark.parametrize('backend', BACKENDS_HERE)
