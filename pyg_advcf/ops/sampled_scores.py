@@ -140,7 +140,7 @@ def sampled_product(
     """
     check_table('a', a)
     check_table('b', b)
-    index = check_integers('index', index, ('B', 'N'))
+    index = check_id_type('index', check_integers('index', index, ('B', 'N')), 2, b.device)
     if a.size(1) != b.size(1) or a.size(0) != index.size(0):
         raise ValueError(f"'a', 'b' and 'index' have shapes {list(a.shape)}, {list(b.shape)} and "
                          f"{list(index.shape)}, but need to be [B, D], [m, D] and [B, N]")

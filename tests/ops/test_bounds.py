@@ -204,6 +204,9 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match="'index' is a tensor of torch.int16.*int64 or int32"):
         ops.sampled_product(x, x, ids.short(), 'torch')
     assert torch.equal(sampled_product(x, x, ids.short()), sampled_product(x, x, ids))
+    for call in (sampled_product, torch.compile(sampled_product, backend='eager')):
+        with pytest.raises(ValueError, match="'index' is"):  # Nothing to read, and elsewhere.
+            call(x, x, ids[:, :0].to('meta'))
     with pytest.raises(ValueError, match="'user' is torch.float32 on cpu and 'item' torch.float64"):
         propagate(graph, x, x.double(), 1)
     for bad in (None, torch.arange(2), (None, ), 'xy'):
