@@ -213,6 +213,9 @@ def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
     """
     check_count('num_users', num_users)
     check_count('num_items', num_items)
+    if isinstance(pairs, Tensor) and pairs.is_meta:
+        raise ValueError("'pairs' is on the device 'meta', so it has no ids; move what it is made "
+                         "of to a real device")
     pairs = check_pairs('pairs', pairs, num_users, num_items)
     if max(num_users, num_items, pairs.size(1)) >= 2**31:
         raise ValueError(f"a graph of {num_users} users, {num_items} items and {pairs.size(1)} "

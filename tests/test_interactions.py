@@ -136,3 +136,9 @@ def test_unchanged_pairs_are_looked_through_once(toy, monkeypatch):
     assert validate(toy) is toy
     with pytest.raises(AssertionError, match='looked through again'):
         validate(toy.clone())  # Other tensors.
+
+
+def test_a_graph_of_no_values():
+    for count in (0, 3):
+        with pytest.raises(ValueError, match="'pairs' is on the device 'meta'"):
+            as_graph(torch.zeros(2, count, dtype=torch.long, device='meta'), 3, 3)
