@@ -2,7 +2,8 @@ r"""Argument checks whose messages name the argument, the value and the remedy.
 
 There is one function for each kind of argument, and every public function and constructor uses it.
 What is made of a class of this library is checked next to that class: :func:`pyg_advcf.validate`
-(interactions), ``check_batch``, ``check_embeddings``, ``check_similarity`` and ``check_backbone``.
+(interactions), ``check_batch``, ``check_embeddings``, ``check_similarity``, ``check_backbone`` and
+``check_perturbation``.
 """
 import difflib
 import math

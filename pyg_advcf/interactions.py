@@ -10,7 +10,6 @@ from typing import Any, Optional
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
@@ -23,12 +22,13 @@ from pyg_advcf._checks import (
     check_pairs,
     check_sizes,
 )
+from pyg_advcf._remembered import Remembered
 
 EDGE_TYPE = ('user', 'interacts', 'item')
 _SUFFIX = '_edge_label_index'
-# Pairs that were found to be right, with their version and the sizes: what is evaluated every few
-# epochs is looked through once. A change in place makes another version.
-_CHECKED = WeakIdKeyDictionary()
+# The numbers of users and items for which pairs were found to be right: what is evaluated every few
+# epochs is looked through once.
+_sizes_of = Remembered()
 
 
 def split_key(split: str) -> str:
@@ -150,9 +150,7 @@ def candidate_mask(data: HeteroData) -> Optional[Tensor]:
 
 def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -> None:
     r"""Checks pairs of which none may occur twice, once for each version of the tensor."""
-    traced = isinstance(pairs, Tensor) and not pairs.is_inference()  # Then it has no version.
-    version = (pairs._version, num_users, num_items) if traced else None
-    if traced and _CHECKED.get(pairs) == version:
+    if isinstance(pairs, Tensor) and _sizes_of.known(pairs) == (num_users, num_items):
         return
     check_integers(argument, pairs, (2, 'E'))
     if pairs.dtype not in (torch.int32, torch.int64):
@@ -164,8 +162,7 @@ def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -
     if unique != pairs.size(1):
         raise ValueError(f"'{argument}' holds {pairs.size(1) - unique} duplicate pairs of "
                          f"{pairs.size(1)}; drop them with 'torch_geometric.utils.coalesce'")
-    if traced:
-        _CHECKED[pairs] = version
+    _sizes_of.put(pairs, (num_users, num_items))
 
 
 def validate(data: HeteroData) -> HeteroData:

@@ -71,6 +71,7 @@ def write() -> None:
                            for part in ('', '_ablation', '_cold'))
     full = next(r for r in pet if r['seed'] == 0 and r['method'] == 'accf')
     live = load('accf_weights')
+    before = dict(iter(frame(live).groupby('method', sort=False)))
     searched = dict(iter(frame(load('accf_amazon_pet')).groupby('method', sort=False)))
     several = [*pet, *(r for r in ablation if r['method'] in SEVERAL)]
     cost = [r for r in load('cost_gowalla_accf')['rows'] if r['backbone'] == 'lightgcn']
@@ -97,6 +98,12 @@ def write() -> None:
             for a, b in (('accf', 'lightgcn'), ('xsimgcl', 'lightgcn'), ('xsimgcl', 'accf'),
                          ('sgl', 'accf'), ('accf, no weights', 'accf'),
                          ('xsimgcl', 'accf, no weights'))]),
+        anchored=markdown([{
+            'difference': f'ACCF with an anchor minus {NAMES.get(label, label)}',
+            **{f'{title} | p': ' | '.join(difference(
+                100 * searched['accf'][key], 100 * before[label][key], 3))
+               for key, title in (('test ndcg@10', NDCG), ('valid ndcg@10', 'validation ndcg@10'))}}
+            for label in ('accf', 'accf, held out and unused')]),
         live=table(live), live_paired=paired(live, [
             ('accf', 'accf, held out and unused'), ('accf, weights 1e-4',
                                                     'accf, held out and unused'),

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count, check_instance, check_name, check_positive
+from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.methods.perturbed import Perturbed, perturbed
@@ -14,6 +14,7 @@ from pyg_advcf.nn import Backbone
 from pyg_advcf.nn.backbone import check_backbone
 from pyg_advcf.registry import METHODS
 from pyg_advcf.transforms import FastGradient, Perturbation
+from pyg_advcf.transforms.perturb import check_perturbation
 
 WEIGHTINGS = ('none', 'joint', 'bilevel')
 
@@ -101,11 +102,10 @@ class ACCF(Recommender):
                                                  zero=True)
         self.contrast_weight = check_positive('contrast_weight', contrast_weight, zero=True)
         self.contrast = criteria.ViewInfoNCE(temperature, scope)
-        # Also where another perturbation takes their place.
+        # Built in any case, which checks its arguments.
         fast = FastGradient(epsilon, norm)
-        self.perturbation = fast if perturbation is None else check_instance(
-            'perturbation', perturbation, Perturbation,
-            'a perturbation of pyg_advcf.transforms, such as RandomNoise(0.1)')
+        self.perturbation = (fast if perturbation is None
+                             else check_perturbation('perturbation', perturbation))
         self.layer = layer
         if isinstance(layer, str):
             check_name('layer', layer, ('each', ))

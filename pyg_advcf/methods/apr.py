@@ -6,13 +6,14 @@ from typing import Optional
 from torch import Tensor
 
 from pyg_advcf import criteria
-from pyg_advcf._checks import check_count, check_instance, shown
+from pyg_advcf._checks import check_count, shown
 from pyg_advcf.batch import Batch
 from pyg_advcf.methods.perturbed import perturbed
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn import Backbone
 from pyg_advcf.registry import METHODS
 from pyg_advcf.transforms import FastGradient, Perturbation
+from pyg_advcf.transforms.perturb import check_perturbation
 
 
 @METHODS.register('apr')
@@ -66,11 +67,10 @@ class APR(Recommender):
                              f"math.inf uses the adversarial loss without the clean one")
         self.alpha = alpha
         self.warmup_epochs = check_count('warmup_epochs', warmup_epochs, minimum=0)
-        # Also where another perturbation takes their place.
+        # Built in any case, which checks its arguments.
         fast = FastGradient(epsilon, norm, restrict_to_batch=restrict_to_batch)
-        self.perturbation = fast if perturbation is None else check_instance(
-            'perturbation', perturbation, Perturbation,
-            'a perturbation of pyg_advcf.transforms, such as RandomNoise(0.1)')
+        self.perturbation = (fast if perturbation is None
+                             else check_perturbation('perturbation', perturbation))
 
     def forward(self, batch: Batch) -> Tensor:
         if self.alpha == 0 or (self.warmup_epochs > 0

@@ -3,10 +3,11 @@ r"""Published methods that are a criterion over a backbone, one small function e
 ``methods.infonce(backbone)`` is ``Recommender(backbone, InfoNCE(), Cosine(0.1), l2=1e-5)``. The
 docstring of a builder is made of that of its criterion, where the arguments are explained.
 """
+import functools
 import inspect
 import re
 from collections.abc import Callable
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch import Tensor
@@ -67,7 +68,12 @@ def method(criterion: type, example: str = 'MF(data, dim=8)', epochs: int = 2,
                   '    >>> recommender.recommend([0, 1], k=3).item.shape',
                   '    torch.Size([2, 3])']
         build.__doc__ = '\n'.join(lines)
-        return METHODS.register(build.__name__)(recorded(build))
+
+        @functools.wraps(build)
+        def checked(backbone: Backbone, *args: Any, **kwargs: Any) -> Recommender:
+            return build(check_backbone('backbone', backbone), *args, **kwargs)
+
+        return METHODS.register(build.__name__)(recorded(checked))
 
     return decorate
 
@@ -89,7 +95,6 @@ def hinge(backbone: Backbone, margin: float = 1., l2: float = 1e-4) -> Recommend
 
 @method(criteria.WARP)
 def warp(backbone: Backbone, margin: float = 1., l2: float = 1e-4) -> Recommender:
-    check_backbone('backbone', backbone)
     return Recommender(backbone, criteria.WARP(backbone.num_items, margin), l2=l2)
 
 
@@ -137,7 +142,6 @@ def directau(backbone: Backbone, gamma: float = 1., unique: bool = False,
 @method(criteria.AdapTau, epochs=21)
 def adaptau(backbone: Backbone, beta: float = 1., warmup_epochs: int = 20,
             l2: float = 1e-5) -> Recommender:
-    check_backbone('backbone', backbone)
     criterion = criteria.AdapTau(backbone.num_users, beta, warmup_epochs)
     criterion.update(base_temperature(backbone.graph))
     return Recommender(backbone, criterion, l2=l2)
@@ -147,7 +151,6 @@ def adaptau(backbone: Backbone, beta: float = 1., warmup_epochs: int = 20,
                              'blockbuster tastes by default.')
 def sdro(backbone: Backbone, temperature: float = 0.1, step: float = 0.01, rate: float = 0.01,
          group: Optional[Tensor] = None, l2: float = 1e-5) -> Recommender:
-    check_backbone('backbone', backbone)
     if group is None:  # Not every kind of taste needs to occur.
         group = popularity_groups(backbone.graph).unique(return_inverse=True)[1]
     return Recommender(backbone, criteria.SDRO(group, step, rate), Cosine(temperature), l2)
@@ -155,21 +158,18 @@ def sdro(backbone: Backbone, temperature: float = 0.1, step: float = 0.01, rate:
 
 @method(criteria.BIR)
 def bir(backbone: Backbone, num_draws: Optional[int] = None, l2: float = 1e-4) -> Recommender:
-    check_backbone('backbone', backbone)
     return Recommender(backbone, criteria.BIR(backbone.degrees[1], num_draws), l2=l2)
 
 
 @method(criteria.XIR)
 def xir(backbone: Backbone, cache_size: int = 2048, weight: float = 0.5,
         l2: float = 1e-4) -> Recommender:
-    check_backbone('backbone', backbone)
     return Recommender(backbone, criteria.XIR(backbone.degrees[1], cache_size, weight), l2=l2)
 
 
 @method(criteria.AdvInfoNCE)
 def advinfonce(backbone: Backbone, temperature: float = 0.1, k: float = 64.,
                hardness: str = 'embed', l2: float = 1e-5, adversary_l2: float = 0.) -> Recommender:
-    check_backbone('backbone', backbone)
     criterion = criteria.AdvInfoNCE(
         backbone.num_users, backbone.num_items, backbone.dim, k, hardness,
         popularity=backbone.degrees[1], adversary_l2=adversary_l2)
@@ -194,7 +194,6 @@ def ultragcn(backbone: Backbone,
     other backbone that term is missing. The paper sums over a batch of :math:`B` and decays the
     whole tables; here both terms are means and the L2 term is that of the batch's rows.
     """
-    check_backbone('backbone', backbone)
     factors = (t.to(torch.get_default_dtype())
                for t in criteria.constraint_weights(*backbone.degrees))
     return Recommender(backbone, criteria.ConstrainedBCE(*factors, weights, neg_weight), l2=l2)

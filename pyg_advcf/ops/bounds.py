@@ -10,8 +10,6 @@ On accelerators ids are not looked at, since that would stop the queue of kernel
 at once, when it is compressed). PyTorch's kernels then end in an assertion of the device, after
 which the process can't use it any more; the Triton kernels read what is there.
 """
-import weakref
-from collections.abc import Callable
 from typing import Any, Optional
 
 import torch
@@ -19,30 +17,9 @@ from torch import Tensor
 
 from pyg_advcf import _checks
 from pyg_advcf._checks import check_floats, shown
+from pyg_advcf._remembered import Remembered
 
 ID_TYPES = (torch.int32, torch.int64)
-
-
-class _Facts:
-    r"""What a function found out about tensors, as long as they live and are not changed."""
-    def __init__(self, find: Callable[[Tensor], Any]) -> None:
-        self.find, self.known = find, {}
-
-    def __call__(self, t: Tensor) -> Any:
-        if t.is_inference():  # Has no version.
-            return self.find(t)
-        entry, stamp = self.known.get(id(t)), (t._version, t.data_ptr(), t.numel())
-        if entry is not None and entry[0]() is t and entry[1] == stamp:
-            return entry[2]
-        return self.put(t, self.find(t))
-
-    def put(self, t: Tensor, fact: Any) -> Any:
-        r"""Keeps what is known of ``t`` already."""
-        if not t.is_inference():
-            key, known = id(t), self.known
-            known[key] = (weakref.ref(t, lambda _: known.pop(key, None)),
-                          (t._version, t.data_ptr(), t.numel()), fact)
-        return fact
 
 
 def _find_range(ids: Tensor) -> tuple[int, int]:
@@ -59,14 +36,15 @@ def _find_distinct(ids: Tensor) -> bool:
     return int(seen.sum()) == ids.numel()
 
 
-def _find_total(indptr: Tensor) -> Optional[int]:
-    r"""What ``indptr`` ends with; ``None`` if it does not begin with 0 or does not ascend."""
+def _find_total(indptr: Tensor) -> int:
+    r"""What ``indptr`` ends with; -1 if it does not begin with 0 or does not ascend."""
     if indptr.numel() == 0 or int(indptr[0]) != 0 or (indptr[1:] < indptr[:-1]).any():
-        return None
+        return -1
     return int(indptr[-1])
 
 
-_range, _distinct, _total = _Facts(_find_range), _Facts(_find_distinct), _Facts(_find_total)
+_range, _distinct = Remembered(_find_range), Remembered(_find_distinct)
+_total = Remembered(_find_total)
 
 
 def _with_values(argument: str, x: Tensor) -> Tensor:

@@ -15,8 +15,6 @@ from pyg_advcf.ops.structure import structure
 
 Pair = tuple[Tensor, Tensor]
 Rows = tuple[Optional[Tensor], Optional[Tensor]]
-
-
 Patterns = tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 

@@ -1,5 +1,4 @@
 r"""The compressed forms of a graph: made once, whatever graph it is, and again if it changes."""
-import weakref
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -7,6 +6,7 @@ from torch import Tensor
 from torch_geometric import EdgeIndex
 
 from pyg_advcf._checks import check_ids, shown
+from pyg_advcf._remembered import Remembered
 
 
 class Structure(NamedTuple):
@@ -42,10 +42,6 @@ class Structure(NamedTuple):
         return self.rowptr, self.col, self.colptr, self.row, self.order
 
 
-# By the graph's `id`: what is cached in the graph itself would be copied and saved along with it.
-_known: dict[int, tuple[weakref.ref, tuple, Structure]] = {}
-
-
 def _stamp(graph: EdgeIndex) -> Optional[tuple]:
     r"""Differs after a change; ``None`` if changes can't be noticed."""
     pairs = graph.as_tensor()
@@ -78,16 +74,16 @@ def structure(graph: Any) -> Structure:
     if not isinstance(graph, EdgeIndex):
         raise ValueError(f"'graph' is {shown(graph)}, but needs to be an EdgeIndex; make it with "
                          f"'pyg_advcf.as_graph'")
-    key, stamp = id(graph), _stamp(graph)
-    entry = _known.get(key)
-    if entry is not None and entry[0]() is graph and stamp is not None and entry[1] == stamp:
-        return entry[2]
+    return _structures(graph)
+
+
+def _find(graph: EdgeIndex) -> Structure:
     # Tensors made in inference mode could not be saved for a backward pass later.
     with torch.inference_mode(False), torch.no_grad():
-        found = _compress(graph.as_tensor(), *graph.sparse_size())
-    if stamp is not None:
-        _known[key] = weakref.ref(graph, lambda _: _known.pop(key, None)), stamp, found
-    return found
+        return _compress(graph.as_tensor(), *graph.sparse_size())
+
+
+_structures = Remembered(_find, _stamp)
 
 
 def _compress(pairs: Tensor, users: Optional[int], items: Optional[int]) -> Structure:

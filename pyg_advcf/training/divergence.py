@@ -52,7 +52,7 @@ class EpochStart:
             state = {'step': step.state_dict(), 'loader': loader.state_dict(),
                      'rng': torch.get_rng_state()}
         except (AttributeError, NotImplementedError):
-            self.state = None  # A step of one's own that cannot be resumed either.
+            self.state = None  # A custom step that cannot be resumed either.
             return
         self.state = _kept(state, self.state)
 
@@ -136,11 +136,12 @@ class _Watch:
 
     def parameter(self, p: Tensor) -> None:
         if not bool(p.detach().isfinite().all()):
-            self._note(f"the parameter {self._name(p)}", True)
+            name = self._name(p)
+            self._note(f'the parameter {name}' if id(p) in self.names else name, True)
 
     def _name(self, p: Tensor) -> str:
         name = self.names.get(id(p))
-        return f"of shape {list(p.shape)}" if name is None else f"'{name}'"
+        return f'a parameter of shape {list(p.shape)}' if name is None else f"'{name}'"
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -237,7 +238,7 @@ def diagnose(step: Step, loader: InteractionLoader, epoch: int, losses: Tensor,
         try:
             start.restore(step, loader)
             text, same = _repeat(step, loader, epoch, losses)
-        except Exception as e:  # Whatever a step of one's own may raise is less than the message.
+        except Exception as e:  # Whatever a custom step may raise is less than the message.
             why = f'a repetition of the epoch failed ({type(e).__name__}: {e})'
     method, remedy = described(step.recommender), 'lower the learning rate or raise the temperature'
     if text is None:

@@ -221,8 +221,7 @@ def fit(
     if patience is not None:
         check_count('patience', patience)
     for name, function in (('evaluate', evaluate), ('track', track)):
-        if function is not None:
-            check_callable(name, function, 'without arguments that returns a dictionary of numbers')
+        check_callable(name, function, 'without arguments that returns a dictionary of numbers')
     check_bool('progress', progress)
     if not isinstance(resume, bool) and not (isinstance(resume, str) and resume == 'weights'):
         raise ValueError(f"'resume' is {shown(resume)}, but needs to be True, False or 'weights'")

@@ -15,7 +15,7 @@ def signature(step: Step, loader: InteractionLoader, **settings: Any) -> dict[st
     r"""What an experiment is defined by.
 
     Backbone, criterion, similarity, recommender, step and loader by the arguments that they were
-    made with; an optimizer of one's own by its class and settings; the data by fingerprints of
+    made with; a custom optimizer by its class and settings; the data by fingerprints of
     every split.
 
     Args:

@@ -214,6 +214,12 @@ class Perturbation(Recorded, BaseTransform):
         return f"{self.__class__.__name__}(epsilon={self.epsilon}, norm='{self.norm}')"
 
 
+def check_perturbation(argument: str, perturbation: Perturbation) -> Perturbation:
+    r"""Returns ``perturbation`` if it is one."""
+    return check_instance(argument, perturbation, Perturbation,
+                          'a perturbation of pyg_advcf.transforms, such as RandomNoise(0.1)')
+
+
 class RandomNoise(Perturbation):
     r"""Gaussian directions of the given size: the control of every adversarial shift.
 

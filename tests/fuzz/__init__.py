@@ -1,5 +1,1 @@
-r"""The campaign of wrong and random calls: ``python -m benchmarks fuzz``.
-
-A module per campaign. Each has ``CALLS``, a strategy of :class:`fuzz.call.Call`, or, where it needs
-processes of its own, ``run(calls, seed)``.
-"""
+r"""Campaigns that look for crashes, wrong results and lost work, run by hand at length."""

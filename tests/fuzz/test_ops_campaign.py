@@ -1,4 +1,4 @@
-r"""A small budget of the campaign; the whole by ``python -m benchmarks fuzz``."""
+r"""A small budget of the campaign; at length: ``python -m tests.fuzz.ops_campaign``."""
 from fuzz import ops_campaign
 
 CALLS = 40

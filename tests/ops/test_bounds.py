@@ -1,6 +1,4 @@
 r"""Ids beyond their range are errors, also in compiled code and in direct calls."""
-import gc
-
 import numpy as np
 import pytest
 import torch
@@ -147,26 +145,6 @@ def test_compiled_operations_check_ids(backend):
         for call in (compiled, function):
             with pytest.raises(ValueError, match='holds the id 3'):
                 call(bad)
-
-
-def test_what_is_known_lives_as_long_as_the_tensor():
-    looks = []
-    facts = bounds._Facts(lambda t: looks.append(1) or int(t.sum()))
-    ids = torch.arange(4)
-    assert facts(ids) == facts(ids) == 6 and len(looks) == 1
-    ids[0] = 5
-    assert facts(ids) == 11 and len(looks) == 2
-    ids.data = torch.ones(4, dtype=torch.long)  # Other memory, the same version.
-    assert facts(ids) == 4
-    other = facts.put(torch.arange(3), 0)  # That tensor is gone at once.
-    del ids
-    gc.collect()
-    assert other == 0 and not facts.known
-    with torch.inference_mode():
-        ids = torch.arange(4)
-        assert facts(ids) == 6
-        ids[0] = 1  # Not counted.
-        assert facts(ids) == 7 and not facts.known
 
 
 def test_ids_of_a_step_are_sought_once(monkeypatch):

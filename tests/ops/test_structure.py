@@ -157,13 +157,13 @@ def test_nothing_is_kept_of_a_graph_that_is_gone():
     graph = as_graph(edges(), N, M)
     key = id(graph)
     structure(graph)
-    assert key in module._known
+    assert key in module._structures._entries
     other = copy.deepcopy(graph)
     assert torch.equal(structure(other).col, structure(graph).col)
     assert structure(other) is not structure(graph)
     del graph
     gc.collect()
-    assert key not in module._known
+    assert key not in module._structures._entries
 
 
 def test_compiled_code_compresses_once():

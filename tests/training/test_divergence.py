@@ -18,7 +18,7 @@ from pyg_advcf import (
     fit,
     methods,
 )
-from pyg_advcf.training.divergence import EpochStart, broken_parameter
+from pyg_advcf.training.divergence import EpochStart, _Watch, broken_parameter
 from pyg_advcf.transforms import RandomSplit
 
 
@@ -235,3 +235,18 @@ def test_parameters_are_looked_at_in_every_form():
     for bad in (math.nan, math.inf, -math.inf):
         module.wide.data[1] = bad
         assert broken_parameter(module) == 'wide'
+
+
+def test_names_of_what_is_not_of_the_recommender(toy):
+    other, step = nn.Parameter(torch.zeros(2, 3)), Step(methods.bpr(MF(toy, dim=4)))
+    own = step.recommender.backbone.user_embedding.weight
+    for p, name in ((other, 'a parameter of shape [2, 3]'),
+                    (own, "'backbone.user_embedding.weight'")):
+        watch = _Watch(step)
+        p.grad = torch.full_like(p, math.inf)
+        watch.gradient(p)
+        assert watch.found == f'the gradient of {name}'
+        watch = _Watch(step)
+        p.data.fill_(math.nan)
+        watch.parameter(p)
+        assert watch.found == (name if p is other else f'the parameter {name}')

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import math
 import os
@@ -9,15 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from fuzz import kill_resume as kills
+
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork'), reason='there are no forks')
-
-
-def campaign():
-    spec = importlib.util.spec_from_file_location('kill_resume', ROOT / 'tests/fuzz/kill_resume.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_a_small_campaign(tmp_path):
@@ -35,7 +29,6 @@ def test_a_small_campaign(tmp_path):
 
 
 def test_it_notices_what_it_looks_for(tmp_path, monkeypatch):
-    kills = campaign()
     found = kills.Campaign(seed=0)
     end = kills.train('bpr', found.data)
     for change in ('weight', 'generator', 'history', None):
@@ -59,7 +52,6 @@ def test_it_notices_what_it_looks_for(tmp_path, monkeypatch):
 
 
 def test_every_method_and_step_is_a_case():
-    kills = campaign()
     assert set(kills.METHODS) < set(kills.cases())
     kinds = {type(kills.build(case, kills.interactions())[0]).__name__ for case in kills.cases()}
     assert kinds == {'Step', 'SAMStep', 'MinMaxStep', 'BilevelStep'}
