@@ -248,8 +248,12 @@ def check_scores(pos: Tensor, neg: Tensor) -> tuple[Tensor, Tensor]:
     check_floats('pos', pos)
     check_floats('neg', neg)
     if pos.dim() != 1 or neg.dim() != 2 or neg.size(0) != pos.size(0):
+        remedy = '' if neg.dim() != 1 else (
+            '; for one negative per row pass neg.unsqueeze(1). Pairs with users of their own, as '
+            'negative_sampling draws them, belong to no row: score their items with the users of '
+            'the positives')
         raise ValueError(f"'pos' and 'neg' have shapes {list(pos.shape)} and {list(neg.shape)}, "
-                         f"but need to be [B] and [B, N]")
+                         f"but need to be [B] and [B, N]{remedy}")
     if pos.size(0) == 0:
         raise ValueError("'pos' is empty, and the mean over no positives is not a number; skip "
                          "empty batches")

@@ -14,6 +14,7 @@ from pyg_advcf._checks import (
     check_integers,
 )
 from pyg_advcf.batch import Batch, check_batch
+from pyg_advcf.link import SampledRows
 from pyg_advcf.ops import bounds
 
 
@@ -92,6 +93,14 @@ def _rows(table: Tensor, index: Optional[Index], ids: Tensor) -> Tensor:
     return index(ids)
 
 
+def _indices(rows: SampledRows) -> tuple[Index, Index]:
+    r"""The indices of the tables of a sampled mini-batch: always the same two objects."""
+    if 'indices' not in rows.__dict__:
+        rows.__dict__['indices'] = (Index(rows.user_position, rows.user_ids),
+                                    Index(rows.item_position, rows.item_ids))
+    return rows.__dict__['indices']
+
+
 def _same(a: Optional[Index], b: Optional[Index]) -> bool:
     if a is b:
         return True
@@ -125,6 +134,46 @@ class Embeddings:
     item_index: Optional[Index] = None
     layers: tuple['Embeddings', ...] = ()
 
+    @classmethod
+    def from_link(cls, batch: Batch, user: Tensor, item: Optional[Tensor] = None) -> 'Embeddings':
+        r"""What a model computed for the nodes of a sampled mini-batch.
+
+        Where a node was sampled several times (``disjoint=True``), each row of the batch reads its
+        own copy, and what looks a node up by its id, as a contrast of views does, the first one.
+
+        Args:
+            batch: Of the same mini-batch, by :meth:`Batch.from_link <pyg_advcf.Batch.from_link>`.
+            user: A row for each sampled user; or for each node of a homogeneous mini-batch.
+            item: A row for each sampled item; those of ``user`` by default.
+
+        Raises:
+            ValueError: If ``batch`` is of no sampled mini-batch, or the tables have other rows.
+
+        Example:
+            >>> from torch_geometric.data import HeteroData
+            >>> data = HeteroData()
+            >>> data['user'].n_id, data['item'].n_id = torch.tensor([7]), torch.tensor([9, 2])
+            >>> data['user'].src_index = torch.tensor([0])
+            >>> data['item'].dst_pos_index = torch.tensor([0])
+            >>> data['item'].dst_neg_index = torch.tensor([1])
+            >>> data['user', 'buys', 'item'].input_id = torch.tensor([30])
+            >>> batch = Batch.from_link(data)
+            >>> z = Embeddings.from_link(batch, torch.ones(1, 4), torch.ones(2, 4))
+            >>> z.items(torch.tensor([2])).shape  # The item 2 of the data.
+            torch.Size([1, 4])
+        """
+        check_instance('batch', batch, Batch, 'a Batch')
+        if batch.rows is None:
+            raise ValueError("'batch' is of no sampled mini-batch; make it by Batch.from_link")
+        item = user if item is None else item
+        for name, table, ids in (('user', user, batch.rows.user_ids),
+                                 ('item', item, batch.rows.item_ids)):
+            check_floats(name, table, ('rows', 'D'))
+            if table.size(0) != ids.numel():
+                raise ValueError(f"'{name}' has {table.size(0)} rows, but {ids.numel()} nodes were "
+                                 f"sampled; pass what the model computed for this mini-batch")
+        return cls(user, item, *_indices(batch.rows))
+
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.user, self.item))
 
@@ -143,6 +192,9 @@ class Embeddings:
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         r"""The rows of the batch's users, positive items and negative items."""
         batch = check_batch(batch)
+        sampled = batch.rows
+        if sampled is not None and (self.user_index, self.item_index) == _indices(sampled):
+            return sampled.user, sampled.item, sampled.neg_item
         return (self.user_rows(batch.user), self.item_rows(batch.item),
                 self.item_rows(batch.neg_item))
 

@@ -5,13 +5,17 @@ held-out pairs: ``val_edge_label_index``, and ``test_edge_label_index`` or, for 
 ``test_<name>_edge_label_index``. A *split* is named by what precedes ``_edge_label_index``. The
 split ``outer`` holds training interactions that are left out of the graph for the outer problem of
 bi-level training. They are known, so they are neither sampled as negatives nor recommended.
+
+Data with other names work too: what takes data takes ``edge_type=``, whose first node type are the
+users and whose last the items. Without it the only edge type between two node types is used.
 """
 from typing import Any, Optional
 
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
-from torch_geometric.data import HeteroData
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import (
     check_count,
@@ -80,30 +84,97 @@ def interaction_data(
     return validate(data)
 
 
-def _store(data: HeteroData) -> Any:
-    r"""What ``data`` holds for the edge type."""
+def resolve_edge_type(data: HeteroData, edge_type: Optional[EdgeType] = None) -> EdgeType:
+    r"""The edge type that holds the interactions of ``data``.
+
+    Args:
+        data: Interactions, with node and edge types of any name.
+        edge_type: Its name, as ``('customer', 'buys', 'article')``, or as the two node types if
+            one edge type leads from the first to the second. By default ``('user', 'interacts',
+            'item')`` if there is one, else the only edge type between two different node types;
+            reverse ones, as :class:`~torch_geometric.transforms.ToUndirected` adds, do not count.
+
+    Raises:
+        ValueError: If there is no such edge type, or several without ``edge_type``.
+
+    Example:
+        >>> data = HeteroData()
+        >>> data['customer', 'buys', 'article'].edge_index = torch.tensor([[0], [0]])
+        >>> data['article', 'rev_buys', 'customer'].edge_index = torch.tensor([[0], [0]])
+        >>> resolve_edge_type(data)
+        ('customer', 'buys', 'article')
+    """
+    if isinstance(data, Data):
+        raise ValueError("'data' is a homogeneous Data; tell users and items apart with "
+                         "'pyg_advcf.bipartite(data, num_users)'")
     check_instance('data', data, HeteroData,
                    "the HeteroData of interactions; build it with 'pyg_advcf.interaction_data' or "
                    "'pyg_advcf.datasets.from_frame'")
-    if EDGE_TYPE not in data.edge_types or 'edge_index' not in data[EDGE_TYPE]:
-        raise ValueError(f"'data' has the edge types {data.edge_types}, but needs {EDGE_TYPE} with "
-                         f"an 'edge_index'; build it with 'pyg_advcf.interaction_data' or "
-                         f"'pyg_advcf.datasets.from_frame'")
-    return data[EDGE_TYPE]
+    between = [t for t in data.edge_types if t[0] != t[2] and 'edge_index' in data[t]]
+    forward = [t for t in between if not t[1].startswith('rev_')] or between
+    if edge_type is None:
+        found = [EDGE_TYPE] if EDGE_TYPE in between else forward
+        remedy = ("name the one that holds the interactions with 'edge_type'" if found else
+                  "build the data with 'pyg_advcf.interaction_data' or "
+                  "'pyg_advcf.datasets.from_frame'")
+    else:
+        found = [t for t in between if edge_type in (t, list(t), (t[0], t[2]), '__'.join(t))]
+        remedy = "its ends are the users and the items, and it needs an 'edge_index'"
+    if len(found) != 1:
+        what = ('' if edge_type is None else
+                f"'edge_type' is {edge_type!r}, which is {'no one' if found else 'none'} of them; ")
+        raise ValueError(f"'data' has the edge types {found or between or data.edge_types} "
+                         f"between different node types; {what}{remedy}")
+    return found[0]
 
 
-def split_names(data: HeteroData, prefix: str = '') -> list[str]:
+def as_interactions(data: HeteroData, edge_type: Optional[EdgeType] = None) -> HeteroData:
+    r"""The interactions of ``data`` under the names of this library; tensors are shared.
+
+    Args:
+        data: Interactions; with names of its own, other node types and edge types are left out.
+        edge_type: See :func:`resolve_edge_type`.
+
+    Raises:
+        ValueError: As :func:`resolve_edge_type`.
+
+    Example:
+        >>> data = HeteroData()
+        >>> data['customer'].num_nodes, data['article'].x = 3, torch.ones(4, 2)
+        >>> data['customer', 'buys', 'article'].edge_index = torch.tensor([[0, 2], [1, 3]])
+        >>> num_nodes(as_interactions(data))
+        (3, 4)
+    """
+    edge_type = resolve_edge_type(data, edge_type)
+    if edge_type == EDGE_TYPE:
+        return data
+    view = HeteroData()
+    for ours, theirs in (('user', edge_type[0]), ('item', edge_type[2])):
+        view[ours].update(data[theirs])
+        view[ours].num_nodes = _count(data, theirs)
+    view[EDGE_TYPE].update(data[edge_type])
+    return view
+
+
+def _store(data: HeteroData, edge_type: Optional[EdgeType] = None) -> Any:
+    r"""What ``data`` holds for the edge type."""
+    return as_interactions(data, edge_type)[EDGE_TYPE]
+
+
+def split_names(data: HeteroData, prefix: str = '',
+                edge_type: Optional[EdgeType] = None) -> list[str]:
     r"""The names of the held-out splits, for example ``['val', 'test_iid', 'test_ood']``."""
-    return [key[:-len(_SUFFIX)] for key in _store(data).keys()
+    return [key[:-len(_SUFFIX)] for key in _store(data, edge_type).keys()
             if is_split_key(key) and key.startswith(prefix)]
 
 
-def held_out(data: HeteroData, split: str) -> Tensor:
+def held_out(data: HeteroData, split: str, edge_type: Optional[EdgeType] = None) -> Tensor:
     r"""The held-out pairs of ``split``, ``[2, E]``.
 
     Raises:
         ValueError: If there is no such split, or if it is empty.
     """
+    data = as_interactions(data, edge_type)
     if not split_names(data):
         raise ValueError(f"'split' is {split!r}, but 'data' has no held-out split; cut one with "
                          f"'pyg_advcf.transforms.RandomSplit'")
@@ -116,32 +187,44 @@ def held_out(data: HeteroData, split: str) -> Tensor:
     return pairs
 
 
-def known_pairs(data: HeteroData) -> Tensor:
+def known_pairs(data: HeteroData, edge_type: Optional[EdgeType] = None) -> Tensor:
     r"""Training pairs, and those of the split ``outer`` if there is one, ``[2, E]``."""
-    store = _store(data)
+    data = as_interactions(data, edge_type)
+    store = data[EDGE_TYPE]
     if 'outer' not in split_names(data):
         return store.edge_index
     return torch.cat([store.edge_index, store[split_key('outer')]], dim=1)
 
 
-def num_nodes(data: HeteroData) -> tuple[int, int]:
-    r"""The number of users and of items.
+def _count(data: HeteroData, node_type: str) -> int:
+    store = data[node_type]
+    if 'num_nodes' not in store:
+        features = [v for k, v in store.items() if isinstance(v, Tensor) and v.dim() > 0 and (
+            k in ('x', 'n_id') or k.startswith('node'))]
+        if not features:
+            raise ValueError(f"'data' does not say how many nodes there are: set "
+                             f"data['{node_type}'].num_nodes, or features data['{node_type}'].x")
+        return features[0].size(0)
+    return int(check_count(f"data['{node_type}'].num_nodes", store['num_nodes']))
+
+
+def num_nodes(data: HeteroData, edge_type: Optional[EdgeType] = None) -> tuple[int, int]:
+    r"""The number of users and of items: ``num_nodes``, or the rows of the features ``x``.
 
     Raises:
-        ValueError: If one is no integer of at least 1, or if a pair has no 64-bit key.
+        ValueError: If one is unknown or below 1, or if a pair has no 64-bit key.
     """
-    _store(data)
-    return check_sizes(*(int(check_count(f"data['{node_type}'].num_nodes",
-                                         data[node_type].get('num_nodes')))
-                         for node_type in ('user', 'item')))
+    edge_type = resolve_edge_type(data, edge_type)
+    return check_sizes(*(_count(data, node_type) for node_type in edge_type[::2]))
 
 
-def candidate_mask(data: HeteroData) -> Optional[Tensor]:
+def candidate_mask(data: HeteroData, edge_type: Optional[EdgeType] = None) -> Optional[Tensor]:
     r"""Which items a ranking may hold, ``[num_items]``; ``None`` if all.
 
     Raises:
         ValueError: If ``data['item'].candidate_mask`` is not boolean or not of that shape.
     """
+    data = as_interactions(data, edge_type)
     _, num_items = num_nodes(data)
     mask = data['item'].get('candidate_mask')
     return mask if mask is None else check_mask("data['item'].candidate_mask", mask,
@@ -165,8 +248,8 @@ def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -
     _sizes_of.put(pairs, (num_users, num_items))
 
 
-def validate(data: HeteroData) -> HeteroData:
-    r"""Returns ``data`` if it is a well-formed set of interactions.
+def validate(data: HeteroData, edge_type: Optional[EdgeType] = None) -> HeteroData:
+    r"""Returns ``data`` if they are a well-formed set of interactions, as :func:`as_interactions`.
 
     Every function that takes ``data`` calls it. Pairs that did not change since are not looked
     through again.
@@ -177,6 +260,7 @@ def validate(data: HeteroData) -> HeteroData:
             users and items too large), or if a split or the candidate mask is not of the form
             above.
     """
+    data = as_interactions(data, edge_type)
     num_users, num_items = num_nodes(data)
     candidate_mask(data)
     store = data[EDGE_TYPE]
@@ -192,13 +276,29 @@ def validate(data: HeteroData) -> HeteroData:
     return data
 
 
-def interaction_graph(data: HeteroData) -> EdgeIndex:
+def validate_for(model: Any, data: HeteroData,
+                 edge_type: Optional[EdgeType] = None) -> HeteroData:
+    r"""As :func:`validate`; by default the edge type that ``model`` was built for, if there is one.
+
+    Args:
+        model: A recommender, a backbone, or anything else.
+        data: Interactions.
+        edge_type: See :func:`resolve_edge_type`.
+    """
+    own = getattr(getattr(model, 'backbone', model), 'edge_type', None)
+    if edge_type is None and isinstance(data, HeteroData) and own in data.edge_types:
+        edge_type = own
+    return validate(data, edge_type)
+
+
+def interaction_graph(data: HeteroData, edge_type: Optional[EdgeType] = None) -> EdgeIndex:
     r"""The training graph as an :class:`~torch_geometric.EdgeIndex` of shape (users, items).
 
     Sorted by row, then by column; 32-bit ids, since propagation is bound by the memory that it
     reads. :mod:`pyg_advcf.ops` compresses it at its first use, once.
     """
-    num_users, num_items = num_nodes(validate(data))
+    data = validate(data, edge_type)
+    num_users, num_items = num_nodes(data)
     return as_graph(data[EDGE_TYPE].edge_index, num_users, num_items)
 
 
@@ -222,9 +322,11 @@ def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
     return EdgeIndex(pairs, sparse_size=(num_users, num_items), sort_order='row')
 
 
-def degrees(data: HeteroData) -> tuple[Tensor, Tensor]:
+def degrees(data: HeteroData,
+            edge_type: Optional[EdgeType] = None) -> tuple[Tensor, Tensor]:
     r"""Training degree of every user and every item (an item's popularity), as int64."""
-    edge_index = _store(data).edge_index
+    data = as_interactions(data, edge_type)
+    edge_index = data[EDGE_TYPE].edge_index
     num_users, num_items = num_nodes(data)
     _check_pairs('edge_index', edge_index, num_users, num_items)
     return (torch.bincount(edge_index[0].long(), minlength=num_users),

@@ -162,8 +162,18 @@ class AdvInfoNCE(Criterion):
         Args:
             batch: The ids.
             x: Layer-0 tables of the recommender, for ``'mlp'``.
+
+        Raises:
+            ValueError: If there is but one negative for each positive, which leaves an adversary
+                nothing to choose.
         """
         batch = self._check_batch(batch)
+        if self.mode != 'uniform' and batch.neg_item.size(-1) == 1:
+            raise ValueError(f"'batch' has one negative for each positive, but hardness "
+                             f"'{self.mode}' is a share among a row's negatives, so that one alone "
+                             f"always has the log hardness 0; sample more, with num_neg= of "
+                             f"InteractionLoader or amount= of PyG's NegativeSampling, or pass "
+                             f"hardness='uniform'")
         return log_hardness(self.hardness(batch, x), batch.neg_mask)
 
     def forward(

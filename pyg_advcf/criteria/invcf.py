@@ -138,7 +138,7 @@ class InvCFLoss(Recorded, nn.Module):
         # A table of users with a row for each row of the batch.
         mixed = Embeddings(user, both.item, None, both.item_index)
         rows = torch.arange(order.numel(), device=order.device)
-        _, neg = self.similarity(mixed, batch._replace(user=rows))
+        _, neg = self.similarity(mixed, batch._replace(user=rows, rows=None))
         pos = F.cosine_similarity(user, item, dim=-1, eps=1e-12) / self.similarity.temperature
         return infonce(pos, neg)
 

@@ -4,9 +4,10 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_instance, check_mask
-from pyg_advcf.interactions import degrees, num_nodes, validate
+from pyg_advcf.interactions import degrees, num_nodes, validate_for
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.nn.backbone import check_fits
@@ -46,6 +47,7 @@ def hardness_report(
     bins: int = 10,
     batch_size: int = 1024,
     seed: int = 0,
+    edge_type: Optional[EdgeType] = None,
 ) -> HardnessReport:
     r"""Samples uniform negatives for every training interaction and measures their hardness.
 
@@ -59,6 +61,8 @@ def hardness_report(
         bins: Bins of equally many items, by popularity.
         batch_size: Interactions at once.
         seed: Seed of the draws.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If the method has no hardness, or an argument is out of range.
@@ -71,7 +75,7 @@ def hardness_report(
         >>> hardness_report(method, data, data.relevant, bins=3).hardness
         tensor([1., 1., 1.], dtype=torch.float64)
     """
-    validate(data)
+    data = validate_for(method, data, edge_type)
     check_instance('method', method, Recommender, 'a recommender, as methods.advinfonce(backbone)')
     if not hasattr(method.criterion, 'log_hardness'):
         raise ValueError(f"'method' is {method.__class__.__name__}, which learns no hardness")

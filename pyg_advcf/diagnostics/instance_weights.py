@@ -1,14 +1,15 @@
 r"""What learned instance weights prefer: easy or hard triplets, popular or rare items."""
-from typing import Any
+from typing import Any, Optional
 
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_instance, check_seed
 from pyg_advcf._modes import evaluation_mode
-from pyg_advcf.interactions import EDGE_TYPE, degrees, validate
+from pyg_advcf.interactions import EDGE_TYPE, degrees, validate_for
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods import ACCF
 from pyg_advcf.methods.recommender import Recommender
@@ -22,6 +23,7 @@ def weight_report(
     size: int = 8192,
     bins: int = 4,
     seed: int = 12345,
+    edge_type: Optional[EdgeType] = None,
 ) -> dict[str, Any]:
     r"""Weights of a fixed sample of triplets against their losses and their items' popularity.
 
@@ -32,6 +34,8 @@ def weight_report(
         size: Triplets to draw.
         bins: Groups of equally many triplets.
         seed: Seed of the draw; the same triplets each time.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Returns:
         ``weight_std`` (the weights average 1; 0 is no preference), the rank correlations
@@ -50,7 +54,7 @@ def weight_report(
         >>> len(weight_report(method, data)['by_loss'])
         4
     """
-    validate(data)
+    data = validate_for(method, data, edge_type)
     check_instance('method', method, Recommender, 'a recommender with weights, as methods.ACCF')
     if not hasattr(method.criterion, 'network') or not hasattr(method, 'perturb'):
         raise ValueError(f"'method' is {method.__class__.__name__}, which learns no weights")

@@ -4,6 +4,7 @@ from typing import Any, Optional
 
 import torch
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import (
     check_bool,
@@ -43,6 +44,8 @@ class InteractionLoader(Recorded):
         split: A held-out split, such as ``'outer'``, whose pairs are the positives in place of the
             training interactions; negatives are then outside these pairs too, and
             :attr:`~pyg_advcf.Batch.id` is the column among them.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If an argument is out of range or unknown, if the split is empty, or if a user
@@ -66,8 +69,9 @@ class InteractionLoader(Recorded):
         drop_last: Optional[bool] = None,
         seed: int = 0,
         split: Optional[str] = None,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
-        self.data = validate(data)
+        self.data = data = validate(data, edge_type)
         self.batch_size = check_count('batch_size', batch_size)
         self.num_neg = check_count('num_neg', num_neg)
         self.sampler = check_name('sampler', sampler, ('interaction', 'user'))

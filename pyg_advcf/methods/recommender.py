@@ -147,7 +147,8 @@ class Recommender(Recorded, nn.Module):
         pool = self.criterion.pool(batch) if isinstance(self.criterion, Criterion) else None
         if pool is None:
             return batch
-        return batch._replace(neg_item=pool, neg_mask=~self.backbone.known.among(batch.user, pool))
+        return batch._replace(neg_item=pool, rows=None,
+                              neg_mask=~self.backbone.known.among(batch.user, pool))
 
     def ranking_loss(self, z: Embeddings, batch: Batch) -> Tensor:
         r"""The loss of the criterion at the embeddings ``z``, which hold the rows of the batch."""

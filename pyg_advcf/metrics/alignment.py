@@ -3,10 +3,11 @@ from typing import Any, Optional
 
 import torch
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_bool, check_count, check_seed
 from pyg_advcf.criteria.directau import alignment, uniformity
-from pyg_advcf.interactions import EDGE_TYPE, held_out, num_nodes, validate
+from pyg_advcf.interactions import EDGE_TYPE, held_out, num_nodes, validate_for
 from pyg_advcf.metrics.evaluate import final_embeddings
 from pyg_advcf.nn.similarity import Cosine
 from pyg_advcf.ranking import rankable
@@ -21,6 +22,7 @@ def alignment_uniformity(
     num_pairs: Optional[int] = None,
     seed: int = 0,
     chunk_size: int = 2048,
+    edge_type: Optional[EdgeType] = None,
 ) -> dict[str, float]:
     r"""Alignment of interacting pairs and uniformity of users and items.
 
@@ -42,6 +44,8 @@ def alignment_uniformity(
         num_pairs: Measure on a fixed sample of so many pairs, for large data; all by default.
         seed: Of the sample.
         chunk_size: Rows compared at once; memory grows with ``chunk_size`` times the nodes.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Returns:
         ``'alignment'``, ``'uniformity_user'``, ``'uniformity_item'``, and their sum
@@ -58,7 +62,7 @@ def alignment_uniformity(
         >>> {name: round(value, 4) for name, value in found.items()}
         {'alignment': 0.0, 'uniformity_user': -4.0, 'uniformity_item': -4.0, 'uniformity': -8.0}
     """
-    validate(data)
+    data = validate_for(model, data, edge_type)
     check_count('chunk_size', chunk_size)
     check_bool('unique', unique)
     check_seed('seed', seed)

@@ -2,12 +2,20 @@ r"""Metrics of the long tail: by the training degree of the held-out items."""
 import copy
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import shown
-from pyg_advcf.interactions import EDGE_TYPE, degrees, held_out, split_key, split_names, validate
+from pyg_advcf.interactions import (
+    EDGE_TYPE,
+    degrees,
+    held_out,
+    split_key,
+    split_names,
+    validate_for,
+)
 from pyg_advcf.metrics.evaluate import countable, evaluate
 
 
@@ -16,6 +24,7 @@ def evaluate_by_degree(
     data: HeteroData,
     bounds: Sequence[float] = (0, 100, 200, 300),
     split: str = 'test',
+    edge_type: Optional[EdgeType] = None,
     **kwargs: Any,
 ) -> dict[str, dict[str, Any]]:
     r"""Metrics where only held-out items of one range of popularity count as relevant.
@@ -30,6 +39,8 @@ def evaluate_by_degree(
             degree in :math:`[a, b)`; ``math.inf`` may be the last.
         split: The held-out pairs.
         **kwargs: Further arguments of :func:`evaluate`: ``k``, ``metrics``, ``protocol``, ...
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Returns:
         ``{'[0, 100)': {'recall@20': value, ...}, ...}``; groups without a held-out pair (that is
@@ -46,7 +57,7 @@ def evaluate_by_degree(
         >>> list(evaluate_by_degree(MF(data, dim=8), data, (0, 2, 100), 'test_ood', k=5))
         ['[0, 2)', '[2, 100)']
     """
-    validate(data)
+    data = validate_for(model, data, edge_type)
     if not isinstance(bounds, (tuple, list)) or not all(
             isinstance(b, numbers.Real) and not isinstance(b, bool) for b in bounds):
         raise ValueError(f"'bounds' is {shown(bounds)}, but needs to be a list of numbers")

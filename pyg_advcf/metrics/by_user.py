@@ -1,12 +1,13 @@
 r"""Metrics over groups of users."""
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_instance, check_mask
-from pyg_advcf.interactions import num_nodes
+from pyg_advcf.interactions import num_nodes, validate_for
 from pyg_advcf.metrics.evaluate import evaluate
 
 
@@ -14,6 +15,7 @@ def evaluate_by_user(
     model: Any,
     data: HeteroData,
     groups: Mapping[str, Tensor],
+    edge_type: Optional[EdgeType] = None,
     **kwargs: Any,
 ) -> dict[str, dict[str, dict[str, float]]]:
     r"""The ranking of :func:`evaluate`, averaged over groups of users.
@@ -22,6 +24,7 @@ def evaluate_by_user(
         model: As of :func:`evaluate`.
         data: As of :func:`evaluate`.
         groups: By name, which users belong to the group, boolean ``[num_users]``.
+        edge_type: As of :func:`evaluate`.
         **kwargs: Further arguments of :func:`evaluate`: ``splits``, ``k``, ``metrics``, ...
 
     Returns:
@@ -40,6 +43,7 @@ def evaluate_by_user(
         >>> list(evaluate_by_user(MF(data, dim=8), data, {'few': few, 'many': ~few}))
         ['few', 'many']
     """
+    data = validate_for(model, data, edge_type)
     check_instance('groups', groups, Mapping, 'a dictionary from names to boolean masks of users')
     for name, mask in groups.items():
         check_mask(f"groups[{name!r}]", mask, (num_nodes(data)[0], ))

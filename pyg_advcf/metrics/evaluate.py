@@ -17,6 +17,7 @@ from torch_geometric.metrics import (
     LinkPredRecall,
 )
 from torch_geometric.metrics.link_pred import LinkPredMetricData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_bool, check_count, check_name, check_names, shown
 from pyg_advcf._modes import evaluation_mode
@@ -30,7 +31,7 @@ from pyg_advcf.interactions import (
     num_nodes,
     split_key,
     split_names,
-    validate,
+    validate_for,
 )
 from pyg_advcf.nn.similarity import Dot, Similarity, check_similarity
 from pyg_advcf.ops.top_k import top_k
@@ -112,6 +113,7 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     per_user: bool = False,
     progress: bool = True,
+    edge_type: Optional[EdgeType] = None,
 ) -> dict[str, dict[str, Any]]:
     r"""Ranks the whole catalogue for every user with held-out items, several splits in one pass.
 
@@ -149,6 +151,8 @@ def evaluate(
         per_user: Whether to return float64 values per user instead of averages, for significance
             tests; ``'user'`` then holds the ids. Without ``coverage``, which has none.
         progress: Whether to show a progress bar, if ranking takes longer than some seconds.
+        edge_type: Which edges are the interactions, by default those that the model was built for;
+            see :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Returns:
         ``{split: {'recall@20': value, ...}}``.
@@ -165,7 +169,7 @@ def evaluate(
         >>> sorted(evaluate(MF(data, dim=8), data, k=5))
         ['test_iid', 'test_ood']
     """
-    validate(data)
+    data = validate_for(model, data, edge_type)
     splits = split_names(data, 'test') if splits is None else check_names(
         'splits', splits, split_names(data))
     ks = [k] if isinstance(k, numbers.Integral) else k

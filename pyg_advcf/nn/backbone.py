@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf import ranking
 from pyg_advcf._checks import (
@@ -29,6 +30,7 @@ from pyg_advcf.interactions import (
     interaction_graph,
     known_pairs,
     num_nodes,
+    resolve_edge_type,
     split_names,
     validate,
 )
@@ -122,8 +124,11 @@ class Backbone(Recorded, nn.Module):
         dim: Width :math:`D` of the embeddings.
         init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'``, ``'normal_0.01'`` or
             ``'normal_0.0001'``.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Attributes:
+        edge_type: The edges of ``data`` that are the interactions.
         graph: The training graph, an :class:`~torch_geometric.EdgeIndex` (users, items).
         linear: Whether :math:`f(E + \Delta) = f(E) + f(\Delta)`, so that a perturbation can be
             propagated on its own.
@@ -136,9 +141,11 @@ class Backbone(Recorded, nn.Module):
     linear = False
     depth = 0
 
-    def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal') -> None:
+    def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal',
+                 edge_type: Optional[EdgeType] = None) -> None:
         super().__init__()
-        validate(data)
+        self.edge_type = resolve_edge_type(data, edge_type)
+        data = validate(data, self.edge_type)
         self.init = check_name('init', init, _INITS)
         self.dim = check_count('dim', dim)
         self.num_users, self.num_items = num_nodes(data)

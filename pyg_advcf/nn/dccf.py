@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_bool, check_count, check_positive
 from pyg_advcf.batch import Batch
@@ -93,6 +94,8 @@ class DCCF(Backbone):
         init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
         num_intents: Number :math:`H` of intents of each side; 128 in the paper.
         intent_l2: Weight :math:`\lambda_c \geq 0` of the squared intents; 0.005 in the paper.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -113,8 +116,9 @@ class DCCF(Backbone):
         init: str = 'xavier_normal',
         num_intents: int = 128,
         intent_l2: float = 5e-3,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
-        super().__init__(data, dim, init)
+        super().__init__(data, dim, init, edge_type)
         self.num_layers = self.depth = check_count('num_layers', num_layers, minimum=0)
         self.num_intents = check_count('num_intents', num_intents)
         self.intent_l2 = check_positive('intent_l2', intent_l2, zero=True)

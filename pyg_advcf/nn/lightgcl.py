@@ -1,9 +1,12 @@
 r"""LightGCL's backbone: LightGCN, and its low-rank double."""
+from typing import Optional
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_graph, check_ratio, check_seed
 from pyg_advcf.embeddings import Embeddings, check_embeddings
@@ -80,6 +83,8 @@ class LightGCL(LightGCN):
         dropout: Share of the messages of each layer that is dropped in training, in :math:`[0, 1)`;
             the others are raised in turn. The view drops nothing.
         seed: Seed of the decomposition.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If an argument is out of range, or ``rank`` above the rank of the matrix.
@@ -100,8 +105,9 @@ class LightGCL(LightGCN):
         rank: int = 5,
         dropout: float = 0.,
         seed: int = 0,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
-        super().__init__(data, dim, num_layers, init)
+        super().__init__(data, dim, num_layers, init, edge_type=edge_type)
         self.rank, self.dropout = rank, check_ratio('dropout', dropout, one=False)
         # Not part of the `state_dict`: they follow from the graph and the seed.
         for name, factor in zip(('left', 'singular', 'right'), low_rank(self.graph, rank, seed)):

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_bool, check_count, check_positive
 from pyg_advcf.batch import Batch
@@ -39,6 +40,8 @@ class LightGCN(Backbone):
         num_layers: :math:`L \geq 0`; 0 is matrix factorisation.
         init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
         skip_input: Whether to leave layer 0 out of the mean, as SimGCL and XSimGCL do.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If ``num_layers`` is negative, or 0 with ``skip_input``.
@@ -59,8 +62,9 @@ class LightGCN(Backbone):
         num_layers: int = 3,
         init: str = 'xavier_normal',
         skip_input: bool = False,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
-        super().__init__(data, dim, init)
+        super().__init__(data, dim, init, edge_type)
         self.num_layers = check_count('num_layers', num_layers, minimum=int(skip_input is True))
         self.depth = num_layers
         self.skip_input = check_bool('skip_input', skip_input)

@@ -17,6 +17,8 @@ class MF(Backbone):
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width of the embeddings.
         init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Example:
         >>> from pyg_advcf.datasets import SyntheticExposure

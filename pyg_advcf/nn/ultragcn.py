@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.batch import Batch, check_batch
@@ -122,6 +123,8 @@ class UltraGCN(MF):
         weight: :math:`\lambda \geq 0`; 5e-4 for Gowalla, 2.75 for Amazon-Book.
         num_neighbours: Size of :math:`S(i)`.
         variant: ``'code'`` or ``'paper'``, the weights :math:`\omega`.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If an argument is out of range or unknown.
@@ -140,11 +143,12 @@ class UltraGCN(MF):
         weight: float = 5e-4,
         num_neighbours: int = 10,
         variant: str = 'code',
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
-        super().__init__(data, dim, init)
+        super().__init__(data, dim, init, edge_type)
         self.weight = check_positive('weight', weight, zero=True)
         check_count('num_neighbours', num_neighbours)
-        ids, omega = item_neighbours(data, num_neighbours, variant)
+        ids, omega = item_neighbours(validate(data, edge_type), num_neighbours, variant)
         # Not part of the `state_dict`: they follow from the data.
         self.register_buffer('neighbours', ids, persistent=False)
         self.register_buffer('omega', omega.to(torch.get_default_dtype()), persistent=False)

@@ -5,6 +5,7 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_instance, check_positive
 from pyg_advcf.batch import Batch
@@ -68,6 +69,8 @@ class VGAE(LightGCN):
         num_layers: Layers :math:`L \geq 0` of LightGCN, to which one propagation is added.
         init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
         beta: Weight :math:`\beta \geq 0` of the KL divergence; :math:`1 / (n + m)` by default.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If ``num_layers`` or ``beta`` is negative.
@@ -90,8 +93,9 @@ class VGAE(LightGCN):
         num_layers: int = 2,
         init: str = 'xavier_normal',
         beta: Optional[float] = None,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
-        super().__init__(data, dim, num_layers, init)
+        super().__init__(data, dim, num_layers, init, edge_type=edge_type)
         self.depth = num_layers + 1
         self.mean = nn.Linear(dim, dim, bias=False)
         self.log_std = nn.Linear(dim, dim, bias=False)

@@ -2,6 +2,7 @@ r"""Transforms of interaction data: splits, cores, views and perturbations."""
 from pyg_advcf.transforms.cold_start import ColdStartSplit
 from pyg_advcf.transforms.edge_drop import EdgeDrop
 from pyg_advcf.transforms.graph_view import GraphView
+from pyg_advcf.transforms.interaction_transform import InteractionTransform
 from pyg_advcf.transforms.k_core import KCore
 from pyg_advcf.transforms.node_drop import NodeDrop
 from pyg_advcf.transforms.noise import AddInteractionNoise
@@ -17,5 +18,5 @@ from pyg_advcf.transforms.random_walk import RandomWalk
 from pyg_advcf.transforms.sample_users import SampleUsers
 
 __all__ = ['AddInteractionNoise', 'ColdStartSplit', 'EdgeDrop', 'FastGradient', 'GraphView',
-           'KCore', 'NodeDrop', 'Perturbation', 'PopularityShiftSplit', 'ProjectedGradient',
-           'RandomNoise', 'RandomSplit', 'RandomWalk', 'SampleUsers']
+           'InteractionTransform', 'KCore', 'NodeDrop', 'Perturbation', 'PopularityShiftSplit',
+           'ProjectedGradient', 'RandomNoise', 'RandomSplit', 'RandomWalk', 'SampleUsers']

@@ -1,14 +1,17 @@
 r"""Splits that leave many users with little history."""
+from typing import Optional
+
 import torch
 from torch_geometric.data import HeteroData
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_ratio
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, split_key
+from pyg_advcf.transforms.interaction_transform import InteractionTransform
 from pyg_advcf.transforms.random_split import RandomSplit
 
 
-class ColdStartSplit(BaseTransform):
+class ColdStartSplit(InteractionTransform):
     r"""Holds a large share of every user's history out, and marks the cold users.
 
     As in the cold-start comparison of ACCF: 60 % of each user's interactions are trained on, and
@@ -22,6 +25,8 @@ class ColdStartSplit(BaseTransform):
         test: Share held out as ``test``.
         threshold: Users with at least one and fewer than this many test interactions are cold.
         seed: Seed of the choice.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: As :class:`RandomSplit`, or if no user is cold.
@@ -40,12 +45,14 @@ class ColdStartSplit(BaseTransform):
         test: float = 0.3,
         threshold: int = 10,
         seed: int = 0,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
+        super().__init__(edge_type)
         check_ratio('test', test, zero=False, one=False)
         self.split = RandomSplit(val, test, per_user=True, seed=seed)
         self.threshold = check_count('threshold', threshold)
 
-    def forward(self, data: HeteroData) -> HeteroData:
+    def apply(self, data: HeteroData) -> HeteroData:
         data = self.split(data)
         pairs = data[EDGE_TYPE][split_key('test')]
         held = torch.bincount(pairs[0].long(), minlength=num_nodes(data)[0])

@@ -5,12 +5,13 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_generator, check_graph, check_ratio, check_seed
-from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
+from pyg_advcf.interactions import EDGE_TYPE, num_nodes
 from pyg_advcf.record import Recorded
 from pyg_advcf.transforms.edges import keep_edges
+from pyg_advcf.transforms.interaction_transform import InteractionTransform
 
 
 def share(ratio: float, count: int) -> int:
@@ -41,13 +42,15 @@ def subgraph(graph: EdgeIndex, keep: Tensor) -> EdgeIndex:
     return EdgeIndex(pairs, sparse_size=graph.sparse_size(), sort_order='row')
 
 
-class GraphView(Recorded, BaseTransform):
+class GraphView(Recorded, InteractionTransform):
     r"""Base class: a random part of the training graph, with all users, items and held-out pairs.
 
     Args:
         ratio: :math:`\rho \in [0, 1)`, the share that is dropped; 0 changes nothing.
         seed: Random seed: two calls draw the same.
         generator: Random number generator in place of ``seed``; successive calls then differ.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Attributes:
         per_layer: Whether :meth:`graphs` draws a different part for every propagation.
@@ -62,7 +65,9 @@ class GraphView(Recorded, BaseTransform):
         ratio: float = 0.1,
         seed: int = 0,
         generator: Optional[torch.Generator] = None,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
+        super().__init__(edge_type)
         self.ratio = check_ratio('ratio', ratio, one=False,
                                  why='a view without edges has nothing to propagate over')
         self.seed = check_seed('seed', seed)
@@ -115,8 +120,7 @@ class GraphView(Recorded, BaseTransform):
         return (torch.Generator().manual_seed(self.seed) if self.generator is None
                 else self.generator)
 
-    def forward(self, data: HeteroData) -> HeteroData:
-        validate(data)
+    def apply(self, data: HeteroData) -> HeteroData:
         edge_index = data[EDGE_TYPE].edge_index
         kept = self.keep(edge_index.cpu(), *num_nodes(data), self._source())
         return keep_edges(data, kept.to(edge_index.device))

@@ -1,23 +1,28 @@
 r"""The k-core of a bipartite graph."""
+from typing import Optional
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count
-from pyg_advcf.interactions import EDGE_TYPE, degrees, num_nodes, split_key, split_names, validate
-from pyg_advcf.transforms.edges import keep_edges
+from pyg_advcf.interactions import EDGE_TYPE, degrees, num_nodes, resolve_edge_type, validate
+from pyg_advcf.transforms.edges import keep_edges, keep_nodes
+from pyg_advcf.transforms.interaction_transform import InteractionTransform
 
 
-class KCore(BaseTransform):
+class KCore(InteractionTransform):
     r"""Keeps the largest set of users and items with at least ``k`` training interactions each.
 
     Users and items are renumbered in their old order; ``data['user'].raw_id`` and
-    ``data['item'].raw_id`` hold the old ids. Held-out pairs of removed nodes are dropped, and so
-    are their rows of node attributes.
+    ``data['item'].raw_id`` hold the old ids. Attributes of nodes and edges, held-out pairs and the
+    edges of other types follow; what refers to a removed node is removed.
 
     Args:
         k: Least degree, at least 1.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If ``k`` is below 1, or if nothing is left.
@@ -29,13 +34,15 @@ class KCore(BaseTransform):
         >>> data['user'].num_nodes, data['item'].raw_id.tolist()
         (2, [0, 1])
     """
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, edge_type: Optional[EdgeType] = None) -> None:
+        super().__init__(edge_type)
         self.k = check_count('k', k)
 
     def forward(self, data: HeteroData) -> HeteroData:
-        validate(data)
-        edge_index = data[EDGE_TYPE].edge_index
-        sizes = num_nodes(data)
+        edge_type = resolve_edge_type(data, self.edge_type)
+        interactions = validate(data, edge_type)
+        edge_index = interactions[EDGE_TYPE].edge_index
+        sizes = num_nodes(interactions)
         keep = torch.arange(edge_index.size(1), device=edge_index.device)
         while True:
             user, item = edge_index[:, keep]
@@ -46,34 +53,15 @@ class KCore(BaseTransform):
                 break
             keep = keep[stays]
         if keep.numel() == 0:
-            highest = [int(d.max()) for d in degrees(data)]
+            highest = [int(d.max()) for d in degrees(interactions)]
             raise ValueError(f"the {self.k}-core is empty: the highest degrees are {highest[0]} "
                              f"(user) and {highest[1]} (item); lower 'k'")
-        data = keep_edges(data, keep)
-        old = [torch.unique(data[EDGE_TYPE].edge_index[row]) for row in (0, 1)]
-        new = [self._inverse(ids, size) for ids, size in zip(old, sizes)]
-        for node_type, ids, size in zip(('user', 'item'), old, sizes):
-            store = data[node_type]
-            for key, value in list(store.items()):
-                if isinstance(value, Tensor) and value.dim() > 0 and value.size(0) == size:
-                    store[key] = value[ids]
-            store.num_nodes = ids.numel()
-            store.raw_id = store.get('raw_id', ids)
+        users, items = (torch.unique(edge_index[row, keep].long()) for row in (0, 1))
+        data = keep_edges(data, keep, edge_type)
+        data = keep_nodes(data, {edge_type[0]: users, edge_type[2]: items})
         if isinstance(data.get('relevant'), Tensor):
-            data.relevant = data.relevant[old[0]][:, old[1]]
-        store = data[EDGE_TYPE]
-        store.edge_index = torch.stack([n[p] for n, p in zip(new, store.edge_index)])
-        for split in split_names(data):
-            key = split_key(split)
-            pairs = torch.stack([n[p] for n, p in zip(new, store[key])])
-            store[key] = pairs[:, (pairs >= 0).all(dim=0)]
+            data.relevant = data.relevant[users][:, items]
         return data
-
-    @staticmethod
-    def _inverse(ids: Tensor, size: int) -> Tensor:
-        inverse = ids.new_full((size, ), -1)
-        inverse[ids] = torch.arange(ids.numel(), dtype=ids.dtype, device=ids.device)
-        return inverse
 
     def __repr__(self) -> str:
         return f'KCore(k={self.k})'

@@ -1,8 +1,10 @@
 r"""Injected false interactions."""
+from typing import Optional
+
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_positive, check_seed
 from pyg_advcf.interactions import (
@@ -11,13 +13,13 @@ from pyg_advcf.interactions import (
     num_nodes,
     split_key,
     split_names,
-    validate,
 )
+from pyg_advcf.transforms.interaction_transform import InteractionTransform
 
 _ROUND = 2**16  # Pairs drawn at once; the same for every ratio, so that the sets are nested.
 
 
-class AddInteractionNoise(BaseTransform):
+class AddInteractionNoise(InteractionTransform):
     r"""Adds :math:`\lfloor r |O| \rfloor` distinct unobserved pairs to the training graph.
 
     Users and items are drawn uniformly. Held-out pairs are never injected, and validation and test
@@ -27,6 +29,8 @@ class AddInteractionNoise(BaseTransform):
     Args:
         ratio: :math:`r \geq 0`; 0.05 to 0.2 in the literature.
         seed: Seed of the draw.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If ``ratio`` is negative, if there are not that many unobserved pairs, or if
@@ -40,12 +44,13 @@ class AddInteractionNoise(BaseTransform):
         >>> new - old == old // 5
         True
     """
-    def __init__(self, ratio: float, seed: int = 0) -> None:
+    def __init__(self, ratio: float, seed: int = 0,
+                 edge_type: Optional[EdgeType] = None) -> None:
+        super().__init__(edge_type)
         self.ratio = check_positive('ratio', ratio, zero=True)
         self.seed = check_seed('seed', seed)
 
-    def forward(self, data: HeteroData) -> HeteroData:
-        validate(data)
+    def apply(self, data: HeteroData) -> HeteroData:
         store = data[EDGE_TYPE]
         num_users, num_items = num_nodes(data)
         edge_index = store.edge_index

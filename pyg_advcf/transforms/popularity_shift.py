@@ -4,14 +4,15 @@ from typing import Optional
 
 import torch
 from torch_geometric.data import HeteroData
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_positive, check_seed, shown
-from pyg_advcf.interactions import EDGE_TYPE, degrees, is_split_key, split_key, validate
+from pyg_advcf.interactions import EDGE_TYPE, degrees, is_split_key, split_key
 from pyg_advcf.transforms.edges import keep_edges
+from pyg_advcf.transforms.interaction_transform import InteractionTransform
 
 
-class PopularityShiftSplit(BaseTransform):
+class PopularityShiftSplit(InteractionTransform):
     r"""Cuts disjoint test sets of falling popularity skew, as for the Tencent data of `AdvInfoNCE
     <https://arxiv.org/abs/2310.18700>`_.
 
@@ -29,6 +30,8 @@ class PopularityShiftSplit(BaseTransform):
             paper.
         num_groups: Number of groups, :math:`G \geq 2`.
         seed: Seed of the draws.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If a ratio or ``gamma`` is out of range, the data already have held-out
@@ -48,7 +51,9 @@ class PopularityShiftSplit(BaseTransform):
         val_ratio: float = 0.1,
         num_groups: int = 50,
         seed: int = 0,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
+        super().__init__(edge_type)
         if not isinstance(gammas, (tuple, list)) or not gammas:
             raise ValueError(f"'gammas' is {shown(gammas)}, but needs to be a list of numbers of "
                              f"at least 1")
@@ -73,8 +78,7 @@ class PopularityShiftSplit(BaseTransform):
                         (self.num_groups - 1))
         return (self.test_ratio * num_edges * share / share.sum()).round().long()
 
-    def forward(self, data: HeteroData) -> HeteroData:
-        validate(data)
+    def apply(self, data: HeteroData) -> HeteroData:
         store = data[EDGE_TYPE]
         taken = [key for key in store.keys() if is_split_key(key)]
         if taken:

@@ -1,14 +1,17 @@
 r"""Random hold-out of interactions."""
+from typing import Optional
+
 import torch
 from torch_geometric.data import HeteroData
-from torch_geometric.transforms import BaseTransform
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_bool, check_positive, check_seed
-from pyg_advcf.interactions import EDGE_TYPE, degrees, split_key, validate
+from pyg_advcf.interactions import EDGE_TYPE, degrees, split_key
 from pyg_advcf.transforms.edges import keep_edges
+from pyg_advcf.transforms.interaction_transform import InteractionTransform
 
 
-class RandomSplit(BaseTransform):
+class RandomSplit(InteractionTransform):
     r"""Splits interactions off the training graph, at random.
 
     The pairs are removed from the graph, together with their edge attributes. A ratio of 0 leaves
@@ -22,6 +25,8 @@ class RandomSplit(BaseTransform):
             split, so every user keeps at least one. ``False``: of all interactions together.
         seed: Seed of the choice.
         outer: Share held out as ``outer``, for :class:`~pyg_advcf.training.BilevelStep`.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If the ratios do not leave a training share, or a split would be empty or
@@ -43,7 +48,9 @@ class RandomSplit(BaseTransform):
         per_user: bool = True,
         seed: int = 0,
         outer: float = 0.,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
+        super().__init__(edge_type)
         for name, ratio in (('val', val), ('test', test), ('outer', outer)):
             check_positive(name, ratio, zero=True)
         if not 0 < val + test + outer < 1:
@@ -53,8 +60,7 @@ class RandomSplit(BaseTransform):
         self.per_user = check_bool('per_user', per_user)
         self.seed = check_seed('seed', seed)
 
-    def forward(self, data: HeteroData) -> HeteroData:
-        validate(data)
+    def apply(self, data: HeteroData) -> HeteroData:
         edge_index = data[EDGE_TYPE].edge_index
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(edge_index.size(1), generator=generator).to(edge_index.device)

@@ -4,9 +4,10 @@ from typing import Optional
 import torch
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_generator
-from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
+from pyg_advcf.interactions import EDGE_TYPE, num_nodes
 from pyg_advcf.transforms.edge_drop import EdgeDrop
 from pyg_advcf.transforms.graph_view import subgraph
 
@@ -25,6 +26,8 @@ class RandomWalk(EdgeDrop):
         num_layers: Number of layers, for the use as a transform.
         seed: Random seed: two calls draw the same.
         generator: Random number generator in place of ``seed``; successive calls then differ.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If an argument is out of range, or no interaction is left.
@@ -45,8 +48,9 @@ class RandomWalk(EdgeDrop):
         num_layers: int = 3,
         seed: int = 0,
         generator: Optional[torch.Generator] = None,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
-        super().__init__(ratio, seed, generator)
+        super().__init__(ratio, seed, generator, edge_type)
         self.num_layers = check_count('num_layers', num_layers)
 
     def graphs(
@@ -71,8 +75,7 @@ class RandomWalk(EdgeDrop):
         generator = self._source() if generator is None else generator
         return [subgraph(graph, self._keep_of(graph, generator)) for _ in range(count)]
 
-    def forward(self, data: HeteroData) -> HeteroData:
-        validate(data)
+    def apply(self, data: HeteroData) -> HeteroData:
         edge_index = data[EDGE_TYPE].edge_index
         source = self._source()
         kept = [self.keep(edge_index.cpu(), *num_nodes(data), source)
