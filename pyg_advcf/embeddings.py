@@ -265,6 +265,7 @@ def check_embeddings(
     z: Embeddings,
     num_users: Optional[int] = None,
     num_items: Optional[int] = None,
+    one_width: bool = True,
 ) -> Embeddings:
     r"""Returns ``z`` if its tables fit each other, and the sizes that are given.
 
@@ -273,6 +274,7 @@ def check_embeddings(
         z: What is checked.
         num_users: Users that it has to embed, if it holds all of them.
         num_items: Items that it has to embed, if it holds all of them.
+        one_width: Whether both tables need to be of one width, as features need not be.
 
     Raises:
         ValueError: If it is no :class:`Embeddings`, or its tables are not ``[n, D]`` and ``[m, D]``
@@ -283,7 +285,8 @@ def check_embeddings(
     for name, table in (('user', z.user), ('item', z.item)):
         check_floats(f'{argument}.{name}', table, ('rows', 'D'))
     user, item = z
-    if user.size(1) != item.size(1) or user.dtype != item.dtype or user.device != item.device:
+    if (one_width and user.size(1) != item.size(1)) or (
+            user.dtype != item.dtype or user.device != item.device):
         raise ValueError(f"'{argument}' embeds users as {user.dtype} {list(user.shape)} on "
                          f"{user.device} and items as {item.dtype} {list(item.shape)} on "
                          f"{item.device}, but both need one width, one type and one device")

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 
 from pyg_advcf import EDGE_TYPE, MF, Embeddings, LightGCN, interaction_data, registry
 from pyg_advcf.methods import UnsupportedBackbone
-from pyg_advcf.nn import Backbone
+from pyg_advcf.nn import TableBackbone
 
 
-class Curved(Backbone):
+class Curved(TableBackbone):
     r"""A backbone that is not linear."""
     def forward(self, graph=None, x=None):
         x = self.x if x is None else x

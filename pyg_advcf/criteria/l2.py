@@ -49,7 +49,7 @@ class EmbeddingL2(Recorded, nn.Module):
         self.negatives = check_bool('negatives', negatives)
 
     def forward(self, x: Embeddings, batch: Batch) -> Tensor:
-        check_embeddings('x', x)
+        check_embeddings('x', x, one_width=False)
         batch = check_batch(batch)
         total = (_squares(x.user, x.user_rows(batch.user))
                  + _squares(x.item, x.item_rows(batch.item)))

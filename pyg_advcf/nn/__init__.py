@@ -6,11 +6,14 @@ from pyg_advcf.nn.lightgcl import LightGCL
 from pyg_advcf.nn.lightgcn import LightGCN
 from pyg_advcf.nn.mf import MF
 from pyg_advcf.nn.similarity import Cosine, Dot, Similarity
+from pyg_advcf.nn.table_backbone import FeatureEncoder, TableBackbone
 from pyg_advcf.nn.ultragcn import UltraGCN
 from pyg_advcf.nn.vgae import VGAE
+from pyg_advcf.nn.wrapped import Wrapped
 from pyg_advcf.registry import import_modules
 
-__all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'DCCF', 'Dot', 'Encoder', 'LightGCL', 'LightGCN',
-           'MF', 'Recommendations', 'Similarity', 'UltraGCN', 'VGAE']
+__all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'DCCF', 'Dot', 'Encoder', 'FeatureEncoder',
+           'LightGCL', 'LightGCN', 'MF', 'Recommendations', 'Similarity', 'TableBackbone',
+           'UltraGCN', 'VGAE', 'Wrapped']
 
 import_modules(__name__, __path__)

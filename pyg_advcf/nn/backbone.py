@@ -1,4 +1,4 @@
-r"""What all backbones share: the trainable tables, the training graph, and recommendation."""
+r"""What all backbones share: the training graph, the parts that a batch reads, recommendation."""
 import numbers
 from collections.abc import Sequence
 from typing import Any, Optional, Union
@@ -16,7 +16,6 @@ from pyg_advcf._checks import (
     check_count,
     check_ids,
     check_instance,
-    check_name,
     check_pairs,
     reads_values,
     shown,
@@ -39,14 +38,6 @@ from pyg_advcf.ops.spmm import graph_degrees
 from pyg_advcf.pairs import PairSet
 from pyg_advcf.ranking import Recommendations
 from pyg_advcf.record import Recorded
-
-_INITS = {
-    'xavier_normal': nn.init.xavier_normal_,
-    'xavier_uniform': nn.init.xavier_uniform_,
-    'normal_0.1': lambda w: nn.init.normal_(w, std=0.1),
-    'normal_0.01': lambda w: nn.init.normal_(w, std=0.01),
-    'normal_0.0001': lambda w: nn.init.normal_(w, std=0.0001),
-}
 
 # What a method may require of a backbone: what one without it lacks, and which ones have it.
 FEATURES = {
@@ -117,13 +108,14 @@ def check_backbone(argument: str, backbone: 'Backbone') -> 'Backbone':
 
 
 class Backbone(Recorded, nn.Module):
-    r"""Base class: the table :math:`E^0` of users and items, and the graph they are trained on.
+    r"""Base class: maps layer-0 embeddings :math:`E^0` to final ones over the training graph.
+
+    A subclass has the layer-0 embeddings as :attr:`x`; :class:`~pyg_advcf.nn.TableBackbone`, which
+    most derive from, has tables or encoders of features.
 
     Args:
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width :math:`D` of the embeddings.
-        init: ``'xavier_normal'``, ``'xavier_uniform'``, ``'normal_0.1'``, ``'normal_0.01'`` or
-            ``'normal_0.0001'``.
         edge_type: Which edges are the interactions; see
             :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
@@ -135,22 +127,18 @@ class Backbone(Recorded, nn.Module):
         depth: Number of propagations of a pass; 0 if the model does not propagate over the graph.
 
     Raises:
-        ValueError: If ``data`` is not a valid set of interactions, ``dim`` is below 1, or ``init``
-            is unknown.
+        ValueError: If ``data`` is not a valid set of interactions, or ``dim`` is below 1.
     """
     linear = False
     depth = 0
 
-    def __init__(self, data: HeteroData, dim: int = 64, init: str = 'xavier_normal',
+    def __init__(self, data: HeteroData, dim: int = 64,
                  edge_type: Optional[EdgeType] = None) -> None:
         super().__init__()
         self.edge_type = resolve_edge_type(data, edge_type)
         data = validate(data, self.edge_type)
-        self.init = check_name('init', init, _INITS)
         self.dim = check_count('dim', dim)
         self.num_users, self.num_items = num_nodes(data)
-        self.user_embedding = nn.Embedding(self.num_users, dim)
-        self.item_embedding = nn.Embedding(self.num_items, dim)
         # Not part of the `state_dict`: the data bring the graph along.
         self.register_buffer('graph', interaction_graph(data), persistent=False)
         self.register_buffer('candidate_mask', candidate_mask(data),
@@ -158,20 +146,11 @@ class Backbone(Recorded, nn.Module):
         # What is not recommended: the graph's own pairs, or those of the split `outer` too.
         self.register_buffer('_known', as_graph(known_pairs(data), self.num_users, self.num_items)
                              if 'outer' in split_names(data) else None, persistent=False)
-        self._reset_tables()
-
-    def _reset_tables(self) -> None:
-        _INITS[self.init](self.user_embedding.weight)
-        _INITS[self.init](self.item_embedding.weight)
-
-    def reset_parameters(self) -> None:
-        r"""Initialises all parameters again."""
-        self._reset_tables()
 
     @property
     def x(self) -> Embeddings:
-        r"""The trainable tables :math:`E^0`."""
-        return Embeddings(self.user_embedding.weight, self.item_embedding.weight)
+        r"""The layer-0 embeddings :math:`E^0`."""
+        raise NotImplementedError
 
     @property
     def known(self) -> PairSet:
@@ -312,7 +291,7 @@ class Backbone(Recorded, nn.Module):
         """
         check_count('k', k)
         check_count('batch_size', batch_size)
-        device = self.user_embedding.weight.device
+        device = self.graph.device
         user_ids = self._user_ids(user_ids).to(device)
         similarity = check_similarity('similarity', Dot() if similarity is None else similarity)
         z = self.embeddings() if z is None else z

@@ -12,8 +12,9 @@ from pyg_advcf._checks import check_bool, check_count, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import as_graph
-from pyg_advcf.nn.backbone import Backbone, Graphs
+from pyg_advcf.nn.backbone import Graphs
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
+from pyg_advcf.nn.table_backbone import TableBackbone
 from pyg_advcf.ops import sddmm, spmm
 from pyg_advcf.ops.normalize import normalize
 from pyg_advcf.registry import BACKBONES
@@ -72,7 +73,7 @@ def adaptive_mask(graph: EdgeIndex, y: Pair) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @BACKBONES.register('dccf')
-class DCCF(Backbone):
+class DCCF(TableBackbone):
     r"""Backbone of DCCF: every layer adds four views of the embeddings to them.
 
     .. math::
@@ -91,11 +92,13 @@ class DCCF(Backbone):
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width :math:`D` of the embeddings; 32 in the paper.
         num_layers: :math:`L \geq 0`; 2 in the paper.
-        init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+        init: See :class:`~pyg_advcf.nn.TableBackbone`.
         num_intents: Number :math:`H` of intents of each side; 128 in the paper.
         intent_l2: Weight :math:`\lambda_c \geq 0` of the squared intents; 0.005 in the paper.
         edge_type: Which edges are the interactions; see
             :func:`~pyg_advcf.interactions.resolve_edge_type`.
+        user_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
+        item_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -117,8 +120,10 @@ class DCCF(Backbone):
         num_intents: int = 128,
         intent_l2: float = 5e-3,
         edge_type: Optional[EdgeType] = None,
+        user_encoder: Optional[nn.Module] = None,
+        item_encoder: Optional[nn.Module] = None,
     ) -> None:
-        super().__init__(data, dim, init, edge_type)
+        super().__init__(data, dim, init, edge_type, user_encoder, item_encoder)
         self.num_layers = self.depth = check_count('num_layers', num_layers, minimum=0)
         self.num_intents = check_count('num_intents', num_intents)
         self.intent_l2 = check_positive('intent_l2', intent_l2, zero=True)

@@ -3,7 +3,7 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import EdgeType
@@ -78,13 +78,15 @@ class LightGCL(LightGCN):
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width of the embeddings.
         num_layers: :math:`L \geq 0`.
-        init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+        init: See :class:`~pyg_advcf.nn.TableBackbone`.
         rank: :math:`q`, the number of singular values; at most the rank of the matrix.
         dropout: Share of the messages of each layer that is dropped in training, in :math:`[0, 1)`;
             the others are raised in turn. The view drops nothing.
         seed: Seed of the decomposition.
         edge_type: Which edges are the interactions; see
             :func:`~pyg_advcf.interactions.resolve_edge_type`.
+        user_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
+        item_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
 
     Raises:
         ValueError: If an argument is out of range, or ``rank`` above the rank of the matrix.
@@ -106,8 +108,11 @@ class LightGCL(LightGCN):
         dropout: float = 0.,
         seed: int = 0,
         edge_type: Optional[EdgeType] = None,
+        user_encoder: Optional[nn.Module] = None,
+        item_encoder: Optional[nn.Module] = None,
     ) -> None:
-        super().__init__(data, dim, num_layers, init, edge_type=edge_type)
+        super().__init__(data, dim, num_layers, init, edge_type=edge_type,
+                         user_encoder=user_encoder, item_encoder=item_encoder)
         self.rank, self.dropout = rank, check_ratio('dropout', dropout, one=False)
         # Not part of the `state_dict`: they follow from the graph and the seed.
         for name, factor in zip(('left', 'singular', 'right'), low_rank(self.graph, rank, seed)):

@@ -3,7 +3,7 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import EdgeType
@@ -11,8 +11,9 @@ from torch_geometric.typing import EdgeType
 from pyg_advcf._checks import check_bool, check_count, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings, Index
-from pyg_advcf.nn.backbone import Backbone, Encoder, Graphs, read_rows, rows_read
+from pyg_advcf.nn.backbone import Encoder, Graphs, read_rows, rows_read
 from pyg_advcf.nn.bipartite_conv import BipartiteConv
+from pyg_advcf.nn.table_backbone import TableBackbone
 from pyg_advcf.ops import layer_sums, propagate
 from pyg_advcf.ops.backend import choose
 from pyg_advcf.ops.layers import uniform_like
@@ -23,7 +24,7 @@ Rows = tuple[Optional[Index], Optional[Index]]
 
 
 @BACKBONES.register('lightgcn')
-class LightGCN(Backbone):
+class LightGCN(TableBackbone):
     r"""LightGCN: the mean of the tables and of their linear propagations.
 
     .. math::
@@ -38,10 +39,12 @@ class LightGCN(Backbone):
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width of the embeddings.
         num_layers: :math:`L \geq 0`; 0 is matrix factorisation.
-        init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+        init: See :class:`~pyg_advcf.nn.TableBackbone`.
         skip_input: Whether to leave layer 0 out of the mean, as SimGCL and XSimGCL do.
         edge_type: Which edges are the interactions; see
             :func:`~pyg_advcf.interactions.resolve_edge_type`.
+        user_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
+        item_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
 
     Raises:
         ValueError: If ``num_layers`` is negative, or 0 with ``skip_input``.
@@ -63,8 +66,10 @@ class LightGCN(Backbone):
         init: str = 'xavier_normal',
         skip_input: bool = False,
         edge_type: Optional[EdgeType] = None,
+        user_encoder: Optional[nn.Module] = None,
+        item_encoder: Optional[nn.Module] = None,
     ) -> None:
-        super().__init__(data, dim, init, edge_type)
+        super().__init__(data, dim, init, edge_type, user_encoder, item_encoder)
         self.num_layers = check_count('num_layers', num_layers, minimum=int(skip_input is True))
         self.depth = num_layers
         self.skip_input = check_bool('skip_input', skip_input)

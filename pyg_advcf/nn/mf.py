@@ -5,20 +5,23 @@ import torch
 
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings
-from pyg_advcf.nn.backbone import Backbone, Encoder, Graphs, read_rows, rows_read
+from pyg_advcf.nn.backbone import Encoder, Graphs, read_rows, rows_read
+from pyg_advcf.nn.table_backbone import TableBackbone
 from pyg_advcf.registry import BACKBONES
 
 
 @BACKBONES.register('mf')
-class MF(Backbone):
+class MF(TableBackbone):
     r"""Matrix factorisation: the tables themselves, :math:`Z = E^0`.
 
     Args:
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width of the embeddings.
-        init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+        init: See :class:`~pyg_advcf.nn.TableBackbone`.
         edge_type: Which edges are the interactions; see
             :func:`~pyg_advcf.interactions.resolve_edge_type`.
+        user_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
+        item_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
 
     Example:
         >>> from pyg_advcf.datasets import SyntheticExposure

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import sparse
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import EdgeType
 
@@ -118,13 +118,15 @@ class UltraGCN(MF):
     Args:
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width of the embeddings.
-        init: See :class:`~pyg_advcf.nn.backbone.Backbone`; the paper draws from
+        init: See :class:`~pyg_advcf.nn.TableBackbone`; the paper draws from
             :math:`N(0, 10^{-4})` (standard deviation).
         weight: :math:`\lambda \geq 0`; 5e-4 for Gowalla, 2.75 for Amazon-Book.
         num_neighbours: Size of :math:`S(i)`.
         variant: ``'code'`` or ``'paper'``, the weights :math:`\omega`.
         edge_type: Which edges are the interactions; see
             :func:`~pyg_advcf.interactions.resolve_edge_type`.
+        user_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
+        item_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
 
     Raises:
         ValueError: If an argument is out of range or unknown.
@@ -144,8 +146,10 @@ class UltraGCN(MF):
         num_neighbours: int = 10,
         variant: str = 'code',
         edge_type: Optional[EdgeType] = None,
+        user_encoder: Optional[nn.Module] = None,
+        item_encoder: Optional[nn.Module] = None,
     ) -> None:
-        super().__init__(data, dim, init, edge_type)
+        super().__init__(data, dim, init, edge_type, user_encoder, item_encoder)
         self.weight = check_positive('weight', weight, zero=True)
         check_count('num_neighbours', num_neighbours)
         ids, omega = item_neighbours(validate(data, edge_type), num_neighbours, variant)

@@ -67,10 +67,12 @@ class VGAE(LightGCN):
         data: Interactions; see :mod:`pyg_advcf.interactions`.
         dim: Width of the embeddings.
         num_layers: Layers :math:`L \geq 0` of LightGCN, to which one propagation is added.
-        init: See :class:`~pyg_advcf.nn.backbone.Backbone`.
+        init: See :class:`~pyg_advcf.nn.TableBackbone`.
         beta: Weight :math:`\beta \geq 0` of the KL divergence; :math:`1 / (n + m)` by default.
         edge_type: Which edges are the interactions; see
             :func:`~pyg_advcf.interactions.resolve_edge_type`.
+        user_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
+        item_encoder: See :class:`~pyg_advcf.nn.TableBackbone`.
 
     Raises:
         ValueError: If ``num_layers`` or ``beta`` is negative.
@@ -94,8 +96,11 @@ class VGAE(LightGCN):
         init: str = 'xavier_normal',
         beta: Optional[float] = None,
         edge_type: Optional[EdgeType] = None,
+        user_encoder: Optional[nn.Module] = None,
+        item_encoder: Optional[nn.Module] = None,
     ) -> None:
-        super().__init__(data, dim, num_layers, init, edge_type=edge_type)
+        super().__init__(data, dim, num_layers, init, edge_type=edge_type,
+                         user_encoder=user_encoder, item_encoder=item_encoder)
         self.depth = num_layers + 1
         self.mean = nn.Linear(dim, dim, bias=False)
         self.log_std = nn.Linear(dim, dim, bias=False)

@@ -149,7 +149,7 @@ class Perturbation(Recorded, BaseTransform):
         Raises:
             ValueError: If the objective or the batch is missing.
         """
-        check_embeddings('x', x)
+        check_embeddings('x', x, one_width=False)
         objective = self.objective if objective is None else check_instance(
             'objective', objective, Callable, _OBJECTIVE)
         if objective is None and self.needs_objective:
@@ -182,7 +182,7 @@ class Perturbation(Recorded, BaseTransform):
 
         ``gradient(None)`` is the one at ``x`` itself.
         """
-        check_embeddings('x', x)
+        check_embeddings('x', x, one_width=False)
         check_instance('gradient', gradient, Callable,
                        'a function of a shift that returns the gradient there')
         if self.restrict_to_batch and batch is None:

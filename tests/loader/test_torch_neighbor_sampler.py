@@ -73,8 +73,9 @@ def test_all_neighbours_are_those_of_the_graph(graph, disjoint):
         for node_type in ('user', 'item'):
             ids = batch[node_type].n_id
             assert ids.unique().numel() == ids.numel()
+        items = torch.cat([pos, neg.reshape(-1)])
         seeds = {'user': batch['user'].n_id[src].unique(),
-                 'item': torch.cat([batch['item'].n_id[t.reshape(-1)] for t in (pos, neg)]).unique()}
+                 'item': batch['item'].n_id[items].unique()}
         # Every incoming edge of the nodes that are at most one hop away.
         one = {t: seeds[t] for t in seeds}
         for edge_type, _ in edges(batch, graph):
