@@ -114,9 +114,11 @@ def resolve_edge_type(data: HeteroData, edge_type: Optional[EdgeType] = None) ->
     forward = [t for t in between if not t[1].startswith('rev_')] or between
     if edge_type is None:
         found = [EDGE_TYPE] if EDGE_TYPE in between else forward
-        remedy = ("name the one that holds the interactions with 'edge_type'" if found else
-                  "build the data with 'pyg_advcf.interaction_data' or "
-                  "'pyg_advcf.datasets.from_frame'")
+        if not found:
+            raise ValueError(f"'data' has the edge types {data.edge_types}, but needs one between "
+                             f"two node types with an 'edge_index', as {EDGE_TYPE}; build it with "
+                             f"'pyg_advcf.interaction_data' or 'pyg_advcf.datasets.from_frame'")
+        remedy = "name the one that holds the interactions with 'edge_type'"
     else:
         found = [t for t in between if edge_type in (t, list(t), (t[0], t[2]), '__'.join(t))]
         remedy = "its ends are the users and the items, and it needs an 'edge_index'"

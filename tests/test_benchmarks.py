@@ -180,7 +180,8 @@ def test_a_comparison_is_searched_run_and_recorded_once(write, tmp_path, capsys,
         assert record['data'] == {'name': 'synthetic', 'arguments': {
             **record['data']['arguments'], 'num_users': 60, 'num_items': 50}}
         assert record['backbone'] == {'name': 'lightgcn', 'arguments': {
-            'dim': 8, 'num_layers': 2, 'init': 'xavier_normal', 'skip_input': False}}
+            'dim': 8, 'num_layers': 2, 'init': 'xavier_normal', 'skip_input': False,
+            'edge_type': None, 'user_encoder': None, 'item_encoder': None}}
         assert record['method']['name'] == record['label']
         assert record['method']['arguments'].items() >= {'temperature': temperature, 'l2': 1e-5
                                                          }.items()

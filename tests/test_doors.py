@@ -202,16 +202,17 @@ def test_criteria_refuse_scores_that_do_not_fit(pos, neg, words):
 
 @pytest.mark.parametrize('width', [torch.int8, torch.uint8, torch.int16, torch.int32])
 def test_ids_of_any_width_give_the_same(width):
-    narrow = Batch(*(t.to(width) for t in batch()[:4]))
+    two = batch(neg_item=torch.tensor([[3, 5], [4, 3]]))
+    narrow = Batch(*(t.to(width) for t in two[:4]))
     for name, criterion in on_scores().items():
         losses = []
-        for given in (batch(), narrow):
+        for given in (two, narrow):
             torch.manual_seed(0)
-            losses.append(criterion.eval()(POS, NEG, given))
+            losses.append(criterion.eval()(POS, NEG.repeat(1, 2), given))
         assert torch.equal(*losses), name
-    assert torch.equal(Cosine(0.1)(z(), batch())[0], Cosine(0.1)(z(), narrow)[0])
+    assert torch.equal(Cosine(0.1)(z(), two)[0], Cosine(0.1)(z(), narrow)[0])
     method = methods.bpr(mf())
-    assert torch.equal(method(batch()), method(narrow))
+    assert torch.equal(method(two), method(narrow))
     pairs = data()['user', 'interacts', 'item'].edge_index
     again = interaction_data(pairs.to(width), N, M)
     assert torch.equal(degrees(again)[1], degrees(data())[1])
@@ -241,7 +242,8 @@ CRITERIA = [
     (lambda: functional.popularity_groups(PAIRS), "'graph' is a tensor .*as_graph"),
     (lambda: criteria.AdvInfoNCE(N, M, 0), "'dim' is 0"),
     (lambda: criteria.AdvInfoNCE(N, M, 4, popularity='x'), "'popularity' is 'x'"),
-    (lambda: criteria.AdvInfoNCE(N, M, 4, hardness='mlp')(POS, NEG, batch(), x=z(width=3)),
+    (lambda: criteria.AdvInfoNCE(N, M, 4, hardness='mlp')(
+        POS, NEG.repeat(1, 2), batch(neg_item=torch.tensor([[3, 5], [4, 3]])), x=z(width=3)),
      "'x' has width 3, .*'dim' = 4"),
     (lambda: criteria.BIR([1, 2]), "'popularity' is the list"),
     (lambda: criteria.BIR(torch.tensor([1., math.nan])), "'popularity' is a tensor .*finite"),

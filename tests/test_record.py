@@ -194,7 +194,8 @@ def test_own_functions_may_be_recorded():
 
 
 def test_signatures_are_those_of_constructors_and_of_calls():
-    assert list(inspect.signature(MF).parameters) == ['data', 'dim', 'init']
+    assert list(inspect.signature(MF).parameters) == ['data', 'dim', 'init', 'edge_type',
+                                                        'user_encoder', 'item_encoder']
     assert list(inspect.signature(Scaled).parameters) == ['scale', 'more', 'temperature', 'rest']
     assert list(inspect.signature(MF).parameters) == list(MF.__signature__.parameters)
     # What documentation takes them from, and older versions of `inspect` by themselves.
@@ -208,5 +209,7 @@ class EdgeLike(transforms.GraphView):
 
 
 def test_subclasses_without_a_constructor():
-    assert list(inspect.signature(EdgeLike).parameters) == ['ratio', 'seed', 'generator']
-    assert arguments(EdgeLike(0.3)) == {'ratio': 0.3, 'seed': 0, 'generator': None}
+    assert list(inspect.signature(EdgeLike).parameters) == ['ratio', 'seed', 'generator',
+                                                              'edge_type']
+    assert arguments(EdgeLike(0.3)) == {'ratio': 0.3, 'seed': 0, 'generator': None,
+                                        'edge_type': None}

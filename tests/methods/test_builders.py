@@ -236,7 +236,8 @@ def test_resampled_negatives_are_those_of_the_batch(data, backbone, name):
     u = z.user[batch.user]
     neg = (u @ z.item[pool].t()).masked_fill(~mask, float('-inf'))
     torch.manual_seed(3)
-    expected = criterion((u * z.item[batch.item]).sum(1), neg, batch._replace(neg_item=pool))
+    pooled = batch._replace(neg_item=pool, neg_mask=mask)
+    expected = criterion((u * z.item[batch.item]).sum(1), neg, pooled)
     torch.manual_seed(3)
     found = method(batch)
     assert torch.allclose(found, expected, atol=1e-5) and found > 0
@@ -271,7 +272,7 @@ def test_sdro_reads_the_groups_off_the_data(toy):
 
 
 def test_batches_may_be_plain_tensors(toy):
-    batch = Batch(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([[3], [4]]),
+    batch = Batch(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.tensor([[3, 2], [4, 3]]),
                   torch.tensor([0, 1]))
     for name in (*ON_SCORES, 'advinfonce', 'bc', 'bir', 'directau', 'invcf', 'xir'):
         assert make(name, MF, toy)(batch).isfinite()

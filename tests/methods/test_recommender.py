@@ -128,6 +128,8 @@ def test_overfits_saves_loads_and_recommends_the_same(toy_factory, tmp_path, bac
 @pytest.mark.parametrize('name', METHODS)
 def test_l2_is_added_once(toy, name):
     batch = next(iter(InteractionLoader(toy, 64, 1)))
+    if name == 'advinfonce':  # Its adversary chooses among several.
+        batch = next(iter(InteractionLoader(toy, 64, 2)))
     losses = []
     for l2 in (0., 0.5):
         torch.manual_seed(0)

@@ -58,7 +58,7 @@ def test_kl_is_zero_for_the_prior_alone(toy):
 
 
 def test_penalty_is_added_to_any_loss_once(toy):
-    batch = next(iter(InteractionLoader(toy, 64)))
+    batch = next(iter(InteractionLoader(toy, 64, num_neg=2)))
     for build in (methods.bpr, methods.advinfonce, methods.SharpCF,
                   lambda b: methods.APR(b, epsilon=0., warmup_epochs=0), methods.XSimGCL):
         losses = []

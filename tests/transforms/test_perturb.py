@@ -111,7 +111,7 @@ def test_restricted_to_the_batch(toy, kind):
 @pytest.mark.parametrize('restricted', [False, True])
 def test_some_rows_of_the_tables(kind, norm, restricted):
     x = tables(9, 12)
-    read = Batch(torch.tensor([7, 2, 5]), torch.tensor([11, 4, 3]), torch.tensor([8, 9, 3]),
+    read = Batch(torch.tensor([7, 2, 5]), torch.tensor([11, 4, 3]), torch.tensor([[8], [9], [3]]),
                  torch.arange(3))
     batch = Batch(read.user[:2], read.item[:2], read.neg_item[:2], read.id[:2])
     part, = rows_of(read, x)
