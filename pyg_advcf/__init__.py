@@ -12,6 +12,7 @@ from pyg_advcf import (
     transforms,
 )
 from pyg_advcf.batch import Batch
+from pyg_advcf.convert import bipartite, from_link_split, to_link_split
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import (
     EDGE_TYPE,
@@ -21,6 +22,7 @@ from pyg_advcf.interactions import (
     interaction_data,
     interaction_graph,
     known_pairs,
+    resolve_edge_type,
     split_names,
     validate,
 )
@@ -34,6 +36,7 @@ __version__ = '0.1.0'
 
 __all__ = ['Batch', 'BilevelStep', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader',
            'LightGCN', 'MF', 'MinMaxStep', 'Recommender', 'SAMStep', 'Step', 'as_graph',
-           'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate', 'fit', 'held_out',
-           'interaction_data', 'interaction_graph', 'known_pairs', 'loader', 'methods', 'metrics',
-           'nn', 'ops', 'split_names', 'training', 'transforms', 'validate']
+           'bipartite', 'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate', 'fit',
+           'from_link_split', 'held_out', 'interaction_data', 'interaction_graph', 'known_pairs',
+           'loader', 'methods', 'metrics', 'nn', 'ops', 'resolve_edge_type', 'split_names',
+           'to_link_split', 'training', 'transforms', 'validate']

@@ -190,8 +190,13 @@ class Embeddings:
         return _rows(self.item, self.item_index, ids)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        r"""The rows of the batch's users, positive items and negative items."""
-        batch = check_batch(batch)
+        r"""The rows of the batch's users, positive items and negative items.
+
+        Raises:
+            ValueError: If an id has no row, or if ``batch`` is of a sampled mini-batch and the
+                tables look like those of its nodes, without saying whose rows they hold.
+        """
+        batch = _check_not_local(self, check_batch(batch))
         sampled = batch.rows
         if sampled is not None and (self.user_index, self.item_index) == _indices(sampled):
             return sampled.user, sampled.item, sampled.neg_item
@@ -297,10 +302,24 @@ def check_embeddings(
     return z
 
 
+def _check_not_local(z: Embeddings, batch: Batch) -> Batch:
+    r"""Raises if ``z`` has the rows of a sampled mini-batch and does not say so."""
+    sampled = batch.rows
+    if sampled is not None and z.is_complete and (z.user.size(0), z.item.size(0)) == (
+            sampled.user_ids.numel(), sampled.item_ids.numel()) and not sampled.in_order:
+        raise ValueError("the embeddings have a row for each node of the sampled mini-batch, but "
+                         "'batch' holds ids of the data; make them by Embeddings.from_link(batch, "
+                         "user, item), or pass batch._replace(rows=None) if they are those of all "
+                         "nodes")
+    return batch
+
+
 def check_rows(z: Embeddings, batch: Batch, negatives: bool = True) -> Batch:
     r"""Returns ``batch`` if ``z`` can have rows for it: as :func:`pyg_advcf.batch.check_batch`.
 
     Embeddings that hold some rows look the ids up themselves.
     """
+    if isinstance(batch, Batch):
+        _check_not_local(z, batch)
     return check_batch(batch, *(table.size(0) if index is None else None for table, index in (
         (z.user, z.user_index), (z.item, z.item_index))), negatives=negatives)

@@ -36,6 +36,12 @@ class SampledRows:
                              for name in self.__dataclass_fields__))
 
     @cached_property
+    def in_order(self) -> bool:
+        r"""Whether the tables hold all nodes from the first on, so that rows are ids."""
+        return all(torch.equal(ids, torch.arange(ids.numel(), device=ids.device))
+                   for ids in (self.user_ids, self.item_ids))
+
+    @cached_property
     def user_position(self) -> Tensor:
         r"""The first row of every user; ``-1`` for users without one."""
         return _first_rows(self.user_ids)

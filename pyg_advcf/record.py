@@ -18,8 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
-from pyg_advcf.interactions import EDGE_TYPE, candidate_mask, num_nodes, split_key, split_names
+from pyg_advcf.interactions import (
+    EDGE_TYPE,
+    as_interactions,
+    candidate_mask,
+    num_nodes,
+    resolve_edge_type,
+    split_key,
+    split_names,
+)
 
 _KEY = '_recorded_call'
 
@@ -211,7 +220,14 @@ def describe_module(module: nn.Module) -> dict[str, Any]:
         'parameters': {name: _form(p) for name, p in module.named_parameters()}}}
 
 
-def describe(value: Any, memo: Optional[dict[int, Any]] = None) -> Any:
+def _data(data: HeteroData, edge_type: Optional[EdgeType], memo: dict[Any, Any]) -> Any:
+    edge_type = resolve_edge_type(data, edge_type)
+    if (id(data), edge_type) not in memo:
+        memo[id(data), edge_type] = describe_data(as_interactions(data, edge_type))
+    return memo[id(data), edge_type]
+
+
+def describe(value: Any, memo: Optional[dict[Any, Any]] = None) -> Any:
     r"""What ``value`` is, as plain data that JSON can hold and that is the same in every process.
 
     A :class:`Recorded` becomes ``{'class': qualified name, 'arguments': {...}}``, with what it was
@@ -221,7 +237,7 @@ def describe(value: Any, memo: Optional[dict[int, Any]] = None) -> Any:
 
     Args:
         value: Anything.
-        memo: Descriptions of data by their :func:`id`, which are computed once.
+        memo: Descriptions of data by their :func:`id` and edge type, which are computed once.
 
     Example:
         >>> from pyg_advcf.criteria import BSL
@@ -242,13 +258,13 @@ def describe(value: Any, memo: Optional[dict[int, Any]] = None) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted((describe(entry, memo) for entry in value), key=repr)
     if is_recorded(value):
+        made = arguments(value)
         return {'class': qualified_name(target(value)), 'arguments': {
-            name: describe(entry, memo) for name, entry in arguments(value).items()
-            if not name.startswith('_')}}
-    if isinstance(value, HeteroData) and EDGE_TYPE in value.edge_types:
-        if id(value) not in memo:
-            memo[id(value)] = describe_data(value)
-        return memo[id(value)]
+            name: (_data(entry, made.get('edge_type'), memo) if isinstance(entry, HeteroData)
+                   else describe(entry, memo))
+            for name, entry in made.items() if not name.startswith('_')}}
+    if isinstance(value, HeteroData):
+        return _data(value, None, memo)
     if isinstance(value, np.ndarray) and value.dtype.kind in 'biufc':
         value = torch.from_numpy(value)
     if isinstance(value, Tensor):

@@ -8,7 +8,7 @@ from torch_geometric.nn import LGConv
 from torch_geometric.sampler import NegativeSampling
 from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 
-from pyg_advcf import Batch, Cosine, Embeddings, InteractionLoader, criteria, degrees
+from pyg_advcf import Batch, Cosine, Dot, Embeddings, InteractionLoader, criteria, degrees
 from pyg_advcf.criteria import AdvInfoNCE, ViewInfoNCE
 from pyg_advcf.loader import TorchNeighborSampler
 from pyg_advcf.pairs import PairSet
@@ -116,7 +116,8 @@ def test_scores_equal_those_of_the_whole_graph(graph, sampler, disjoint):
         out = model(data)
         z = Embeddings.from_link(batch, out['customer'], out['article'])
         for found, expected in zip(Cosine(0.2)(z, batch),
-                                   Cosine(0.2)(Embeddings(*whole.values()), batch)):
+                                   Cosine(0.2)(Embeddings(*whole.values()),
+                                              batch._replace(rows=None))):
             assert torch.allclose(found, expected, atol=1e-5)
         # By id: the first copy of a node.
         ids = batch.neg_item[:3]
@@ -149,7 +150,7 @@ def test_advinfonce_equals_the_step_of_the_whole_graph(graph, sampler, hardness)
             model = Model()
             out = model(source).values()
             z = (Embeddings(*out) if source is graph else Embeddings.from_link(batch, *out))
-            scores = Cosine(0.2)(z, batch)
+            scores = Cosine(0.2)(z, batch if source is data else batch._replace(rows=None))
             criterion(*scores, batch).backward()
             if hardness == 'embed':
                 criterion.adversary_loss(*scores, batch).backward()
@@ -170,7 +171,8 @@ def test_contrasts_count_a_node_once(graph, disjoint):
     found = ViewInfoNCE(0.2)(first, second, batch)
     whole = Model()(graph)
     expected = ViewInfoNCE(0.2)(Embeddings(*whole.values()),
-                                Embeddings(*(v + 0.1 for v in whole.values())), batch)
+                                Embeddings(*(v + 0.1 for v in whole.values())),
+                                batch._replace(rows=None))
     assert torch.allclose(found, expected, atol=1e-4)
 
 
@@ -220,6 +222,29 @@ def test_homogeneous_mini_batches(graph, sampler, mode):
     with pytest.raises(ValueError, match='some sources of the links are no users'):
         Batch.from_link(next(iter(batches(data, edges=links.flip(0), neg_sampling=negatives))),
                         num_users=USERS)
+
+
+def test_local_tables_need_to_say_whose_rows_they_hold(graph):
+    data = next(iter(batches(graph, num_neighbors=(2, ), batch_size=8)))
+    batch, out = Batch.from_link(data), Model()(data)
+    assert batch.item.max() < data['article'].num_nodes or batch.user.max() < USERS
+    message = r"make them by Embeddings.from_link\(batch, user, item\)"
+    for similarity in (Cosine(), Dot()):
+        with pytest.raises(ValueError, match=message):
+            similarity(Embeddings(*out.values()), batch)
+    with pytest.raises(ValueError, match=message):
+        Embeddings(*out.values()).rows(batch)
+    whole = Embeddings(*Model()(graph).values())
+    assert Cosine()(whole, batch)[0].shape == batch.user.shape
+    # All nodes were sampled: the tables may be either.
+    data = next(d for d in batches(graph) if not Batch.from_link(d).rows.in_order)
+    batch = Batch.from_link(data)
+    assert data['article'].num_nodes == ITEMS and data['customer'].num_nodes == USERS
+    with pytest.raises(ValueError, match=message):
+        Cosine()(whole, batch)
+    found = Cosine()(Embeddings.from_link(batch, *Model()(data).values()), batch)
+    for score, expected in zip(found, Cosine()(whole, batch._replace(rows=None))):
+        assert torch.allclose(score, expected, atol=1e-5)
 
 
 def test_what_is_no_such_mini_batch(graph):

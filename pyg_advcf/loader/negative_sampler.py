@@ -4,6 +4,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import (
     check_count,
@@ -42,6 +43,8 @@ class NegativeSampler:
             degree).
         generator: Source of randomness, on the data's device.
         more: Further pairs ``[2, E]`` that count as training interactions.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Raises:
         ValueError: If ``distribution`` is unknown, or if some user has no possible negative.
@@ -52,10 +55,12 @@ class NegativeSampler:
         distribution: str = 'uniform',
         generator: Optional[torch.Generator] = None,
         more: Optional[Tensor] = None,
+        edge_type: Optional[EdgeType] = None,
     ) -> None:
         check_name('negatives', distribution, NEGATIVES)
         self.generator = check_generator('generator', generator)
-        self.num_users, self.num_items = num_nodes(validate(data))
+        data = validate(data, edge_type)
+        self.num_users, self.num_items = num_nodes(data)
         if more is not None:
             more = check_pairs('more', more, self.num_users, self.num_items)
         pairs = known_pairs(data)

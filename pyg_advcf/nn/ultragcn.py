@@ -21,8 +21,8 @@ from pyg_advcf.registry import BACKBONES
 _ENTRIES = 2**22  # Co-occurrences held at once.
 
 
-def item_neighbours(data: HeteroData, k: int = 10,
-                    variant: str = 'code') -> tuple[Tensor, Tensor]:
+def item_neighbours(data: HeteroData, k: int = 10, variant: str = 'code',
+                    edge_type: Optional[EdgeType] = None) -> tuple[Tensor, Tensor]:
     r"""The ``k`` items that co-occur most with each item, and their weights.
 
     With the counts :math:`G = R^T R` of common users and :math:`g_i = \sum_k G_{ik}`,
@@ -39,6 +39,8 @@ def item_neighbours(data: HeteroData, k: int = 10,
         k: Neighbours of each item.
         variant: ``'code'``, where an item may be its own neighbour (and mostly is), or
             ``'paper'``, where it is not.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
 
     Returns:
         Ids and weights, both ``[m, k]``; where an item has fewer neighbours, 0 with weight 0.
@@ -55,7 +57,7 @@ def item_neighbours(data: HeteroData, k: int = 10,
         >>> weights[0]  # (1 / 1) * sqrt(2 / 3)
         tensor([0.8165, 0.0000], dtype=torch.float64)
     """
-    validate(data)
+    data = validate(data, edge_type)
     check_count('k', k)
     check_name('variant', variant, ('code', 'paper'))
     num_users, num_items = num_nodes(data)
@@ -152,7 +154,7 @@ class UltraGCN(MF):
         super().__init__(data, dim, init, edge_type, user_encoder, item_encoder)
         self.weight = check_positive('weight', weight, zero=True)
         check_count('num_neighbours', num_neighbours)
-        ids, omega = item_neighbours(validate(data, edge_type), num_neighbours, variant)
+        ids, omega = item_neighbours(data, num_neighbours, variant, edge_type)
         # Not part of the `state_dict`: they follow from the data.
         self.register_buffer('neighbours', ids, persistent=False)
         self.register_buffer('omega', omega.to(torch.get_default_dtype()), persistent=False)

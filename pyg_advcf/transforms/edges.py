@@ -2,21 +2,26 @@ r"""Selecting training interactions, or nodes, together with all that belongs to
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.data.storage import EdgeStorage
 from torch_geometric.typing import EdgeType
 
-from pyg_advcf.interactions import EDGE_TYPE, is_split_key
+from pyg_advcf.interactions import EDGE_TYPE
+
+
+def edge_attributes(store: EdgeStorage) -> list[str]:
+    r"""The names of the tensors that have a row for each edge, without those of links."""
+    num_edges = store.edge_index.size(1)
+    return [key for key, value in store.items()
+            if key != 'edge_index' and 'edge_label' not in key and isinstance(value, Tensor)
+            and value.dim() > 0 and value.size(0) == num_edges]
 
 
 def keep_edges(data: HeteroData, index: Tensor, edge_type: EdgeType = EDGE_TYPE) -> HeteroData:
     r"""Keeps the training interactions ``index`` and their per-edge attributes, in this order."""
     store = data[edge_type]
-    num_edges = store.edge_index.size(1)
-    for key, value in list(store.items()):
-        if key == 'edge_index':
-            store[key] = value[:, index]
-        elif not is_split_key(key) and isinstance(value, Tensor) and (
-                value.dim() > 0 and value.size(0) == num_edges):
-            store[key] = value[index]
+    for key in edge_attributes(store):
+        store[key] = store[key][index]
+    store.edge_index = store.edge_index[:, index]
     return data
 
 

@@ -2,18 +2,17 @@ r"""Injected false interactions."""
 from typing import Optional
 
 import torch
-from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_positive, check_seed
 from pyg_advcf.interactions import (
     EDGE_TYPE,
-    is_split_key,
     num_nodes,
     split_key,
     split_names,
 )
+from pyg_advcf.transforms.edges import edge_attributes
 from pyg_advcf.transforms.interaction_transform import InteractionTransform
 
 _ROUND = 2**16  # Pairs drawn at once; the same for every ratio, so that the sets are nested.
@@ -55,11 +54,9 @@ class AddInteractionNoise(InteractionTransform):
         num_users, num_items = num_nodes(data)
         edge_index = store.edge_index
         num_edges = edge_index.size(1)
-        for key, value in store.items():
-            if key != 'edge_index' and not is_split_key(key) and isinstance(
-                    value, Tensor) and value.dim() > 0 and value.size(0) == num_edges:
-                raise ValueError(f"the interactions have the attribute '{key}', which injected "
-                                 f"ones would lack; delete it first")
+        for key in edge_attributes(store):
+            raise ValueError(f"the interactions have the attribute '{key}', which injected ones "
+                             f"would lack; delete it first")
         # The small term keeps 0.1 * 30 from falling below 3 by rounding.
         count = int(self.ratio * num_edges + 1e-9)
         held_out = (store[split_key(split)] for split in split_names(data))

@@ -20,6 +20,7 @@ from pyg_advcf._checks import (
 )
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
+from pyg_advcf.interactions import resolve_edge_type
 from pyg_advcf.record import Recorded
 
 NORMS = ('row', 'global', 'sign')
@@ -101,9 +102,10 @@ def _only(delta: Embeddings, batch: Batch) -> Embeddings:
 class Perturbation(Recorded, BaseTransform):
     r"""Base class: a shift :math:`\Delta` of the layer-0 tables of users and items.
 
-    As a transform it adds :math:`\Delta` to ``data['user'].x`` and ``data['item'].x``; inside a
-    method, :meth:`delta` gives :math:`\Delta` itself. It is always detached, and no ``.grad`` is
-    touched on the way.
+    As a transform it adds :math:`\Delta` to ``data['user'].x`` and ``data['item'].x``, or to the
+    features of the ends of the only edge type between two node types; inside a method,
+    :meth:`delta` gives :math:`\Delta` itself. It is always detached, and no ``.grad`` is touched
+    on the way.
 
     Args:
         epsilon: Size :math:`\epsilon \geq 0` of the shift, in units of the embeddings.
@@ -201,12 +203,15 @@ class Perturbation(Recorded, BaseTransform):
     def forward(self, data: HeteroData) -> HeteroData:
         check_instance('data', data, HeteroData, "a HeteroData with data['user'].x and "
                        "data['item'].x")
-        for name in ('user', 'item'):
+        ends = ('user', 'item')
+        if not set(ends) <= set(data.node_types) and data.edge_types:
+            ends = resolve_edge_type(data)[::2]
+        for name in ends:
             if data[name].get('x') is None:
                 raise ValueError(f"data['{name}'].x is missing, but is what is shifted; set it to "
                                  f"the embeddings of all {name}s")
-        x = Embeddings(data['user'].x, data['item'].x)
-        for name, table, shift in zip(('user', 'item'), x, self.delta(x)):
+        x = Embeddings(*(data[name].x for name in ends))
+        for name, table, shift in zip(ends, x, self.delta(x)):
             data[name].x = table + shift
         return data
 
