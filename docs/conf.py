@@ -7,6 +7,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 
 from pages import write_all  # noqa: E402
 from tables import supported, what_exists  # noqa: E402
+from use_in_pyg import write as write_use_in_pyg  # noqa: E402
 
 import pyg_advcf  # noqa: E402
 
@@ -19,8 +20,8 @@ extensions = [
 ]
 html_theme = 'furo'
 html_title = 'pyg_advcf'
-exclude_patterns = ['_build', 'pages', 'results_templates', 'tutorial_scripts', 'tutorials/*.ipynb',
-                    'tutorials/*.py', 'sg_execution_times.rst']
+exclude_patterns = ['_build', 'drop_in', 'pages', 'results_templates', 'tutorial_scripts',
+                    'tutorials/*.ipynb', 'tutorials/*.py', 'sg_execution_times.rst']
 
 autosummary_generate = True
 autosummary_ignore_module_all = False
@@ -52,3 +53,4 @@ with open(os.path.join(_here, 'what_exists.md'), 'w', encoding='utf-8') as f:
             + supported() + '\n\nWhere it does not, the constructor says why. The step is that of '
             "the default arguments: `ACCF` with another `weighting` needs `Step`.\n")
 write_all()
+write_use_in_pyg()
