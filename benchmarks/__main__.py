@@ -1,4 +1,4 @@
-r"""The program: ``python -m benchmarks run COMPARISON``, ``list`` and ``show NAME``."""
+r"""The program: ``python -m benchmarks run COMPARISON``, ``list``, ``show NAME``, ``fuzz``."""
 import json
 import os
 import sys
@@ -11,6 +11,7 @@ from jsonargparse import auto_cli
 
 from benchmarks.arguments import ConfigError
 from benchmarks.config import CONFIGS
+from benchmarks.fuzz import fuzz
 from benchmarks.harness import Harness
 from benchmarks.tables import frame, paired, summary
 
@@ -56,6 +57,7 @@ def show(name: str, against: Optional[str] = None, out: Path = RESULTS) -> None:
 
 if __name__ == '__main__':
     try:
-        auto_cli({'run': run, 'list': overview, 'show': show}, prog='python -m benchmarks')
+        auto_cli({'run': run, 'list': overview, 'show': show, 'fuzz': fuzz},
+                 prog='python -m benchmarks')
     except (ConfigError, OSError, yaml.YAMLError) as error:
         sys.exit(f'error: {error}')
