@@ -4,7 +4,8 @@ import torch
 from .call import Corruption, becomes, turns
 
 
-def wrong_batches(name, num_users, num_items, uses=('user', 'item', 'neg_item')) -> list[Corruption]:
+def wrong_batches(name, num_users, num_items,
+                  uses=('user', 'item', 'neg_item')) -> list[Corruption]:
     r"""Ids that are out of range or no ids, in the parts of the batch that are used."""
     def entry(value):
         def change(t):

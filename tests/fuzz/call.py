@@ -11,8 +11,8 @@ import pyg_advcf
 
 OUTCOMES = ('correct', 'clear', 'silent', 'obscure', 'signal', 'hang')
 LIBRARY = Path(pyg_advcf.__file__).resolve().parent
-# Hypothesis repeats an example with small changes. What is wrong with it is drawn apart, so that it is
-# something else each time; the worker seeds it.
+# Hypothesis repeats an example with small changes. What is wrong with it is drawn apart, so that it
+# is something else each time; the worker seeds it.
 CHOICE = random.Random(0)
 _CLEAR = (ValueError, FloatingPointError, ConnectionError)
 _QUOTED = re.compile(r"'[\w/][^']*'")  # An argument, a value, a path.
@@ -57,7 +57,8 @@ def becomes(argument: str, label: str, value: Any, refused: Optional[bool] = Tru
     return Corruption(argument, label, lambda given: given.__setitem__(argument, value), refused)
 
 
-def turns(argument: str, label: str, change: Callable, refused: Optional[bool] = True) -> Corruption:
+def turns(argument: str, label: str, change: Callable,
+          refused: Optional[bool] = True) -> Corruption:
     r"""The argument is changed by a function of its value."""
     return Corruption(argument, label,
                       lambda given: given.__setitem__(argument, change(given[argument])), refused)
@@ -101,7 +102,7 @@ def corrupted(
 
 
 def is_clear(error: BaseException) -> bool:
-    r"""Whether an error is of the kinds that are documented, of the library, and names what is wrong.
+    r"""Whether an error is of a documented kind, of the library, and names what is wrong.
 
     It has to be raised by a line of the library itself and to quote an argument, a name or a file.
     """

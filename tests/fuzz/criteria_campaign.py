@@ -6,12 +6,12 @@ import criteria_reference as reference
 import torch
 from hypothesis import strategies as st
 
-from pyg_advcf import Batch, Embeddings, criteria
+from pyg_advcf import Embeddings, criteria
 
 from .batches import wrong_batches, wrong_scores
-from .call import Corruption, becomes, corrupted, fine, turns
+from .call import Corruption, becomes, corrupted, turns
 from .ranking_campaign import wrong_tables
-from .strategies import batches, embeddings, scores
+from .strategies import batches, embeddings
 from .wrong import by_signature
 
 USERS, ITEMS, WIDTH = 5, 7, 3
@@ -116,7 +116,7 @@ def _scored(draw):
                                                          'user huge')]
         corruptions += wrong
     corruptions += [
-        turns('pos', 'no row', lambda t: t[:0], True), turns('neg', 'no row', lambda t: t[:0], True),
+        turns('pos', 'no row', lambda t: t[:0]), turns('neg', 'no row', lambda t: t[:0]),
         turns('neg', 'no column', lambda t: t[:, :0], None)]
     if name == 'SDRO':
         corruptions += [becomes('new.group', label, value) for label, value in (
@@ -186,7 +186,8 @@ def _embedded(draw):
         'InvCFLoss', 'EmbeddingL2', 'PopularityEmbedding', 'PrototypeInfoNCE', 'TrajectoryPenalty',
         'WeightNetwork', 'anchored_weights', 'constraint_weights')))
     cls = getattr(criteria, name)
-    batched = wrong_batches('batch', USERS, ITEMS, ('user', 'item')) + [becomes('batch', 'None', None)]
+    batched = wrong_batches('batch', USERS, ITEMS, ('user', 'item'))
+    batched.append(becomes('batch', 'None', None))
     if name in ('DirectAU', 'EmbeddingL2', 'WeightNetwork'):
         own = {'EmbeddingL2': dict(weight=0.1), 'WeightNetwork': dict(dim=WIDTH)}.get(name, {})
         given = {('x' if name == 'EmbeddingL2' else 'z'): z, 'batch': batch}
@@ -202,8 +203,8 @@ def _embedded(draw):
         own, given = {}, {'a': z.user, 'b': other.user}
         wrong = [turns(side, label, change) for side in 'ab' for label, change in (
             ('one row less', lambda t: t[1:]), ('one dimension', lambda t: t[:, 0]),
-            ('integers', lambda t: t.long()), ('complex', lambda t: t * 1j), ('None', lambda t: None),
-            ('a text', lambda t: 'x'), ('a list', lambda t: t.tolist()))]
+            ('integers', lambda t: t.long()), ('complex', lambda t: t * 1j),
+            ('None', lambda t: None), ('a text', lambda t: 'x'), ('a list', lambda t: t.tolist()))]
         wrong += [becomes('mask', label, value) for label, value in (
             ('of another shape', torch.ones(2, 3, dtype=torch.bool)), ('a text', 'x'),
             ('numbers', torch.ones(USERS, USERS)))]
@@ -214,8 +215,8 @@ def _embedded(draw):
         wrong = tables('z') + [becomes(side, *pair) for side in ('user', 'item') for pair in ids]
         wrong += [turns('user', 'one too many', lambda t: torch.cat([t, t[:1]]))]
     elif name == 'PopularityEmbedding':
-        own, given, wrong = dict(user_degree=degree(USERS), item_degree=degree(ITEMS), dim=4), {}, []
-        wrong += [turns(f'new.{key}', label, change) for key in ('user_degree', 'item_degree')
+        own, given = dict(user_degree=degree(USERS), item_degree=degree(ITEMS), dim=4), {}
+        wrong = [turns(f'new.{key}', label, change) for key in ('user_degree', 'item_degree')
                   for label, change in (('two dimensions', lambda t: t.view(1, -1)),
                                         ('negative', lambda t: -t), ('empty', lambda t: t[:0]),
                                         ('complex', lambda t: t * 1j))]
@@ -234,15 +235,16 @@ def _embedded(draw):
                  'epoch': draw(st.integers(0, 5))}
         wrong = by_signature(cls.forward, skip=('self', )) + [becomes('id', *pair) for pair in ids]
         wrong += [turns('pos', label, change) for label, change in (
-            ('one too many', lambda t: torch.cat([t, t[:1]])), ('a column', lambda t: t.view(-1, 1)),
-            ('integers', lambda t: t.long()), ('a list', lambda t: t.tolist()))]
+            ('one too many', lambda t: torch.cat([t, t[:1]])),
+            ('a column', lambda t: t.view(-1, 1)), ('integers', lambda t: t.long()),
+            ('a list', lambda t: t.tolist()))]
     elif name == 'anchored_weights':
         own, given = None, {'weights': torch.ones(3), 'losses': torch.ones(3)}
         wrong = by_signature(cls) + [
             turns(side, label, change) for side in given for label, change in (
                 ('one too many', lambda t: torch.cat([t, t])), ('no entry', lambda t: t[:0]),
-                ('negative', lambda t: -t if side == 'weights' else torch.ones(2, 2)),
-                ('integers', lambda t: t.long()))]
+                ('two dimensions', lambda t: t.view(1, -1)), ('integers', lambda t: t.long()))]
+        wrong.append(turns('weights', 'negative', lambda t: -t))
     else:
         own, given = None, {'user_degree': degree(USERS), 'item_degree': degree(ITEMS)}
         wrong = by_signature(cls) + [turns(side, label, change) for side in given

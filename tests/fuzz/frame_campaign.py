@@ -156,12 +156,12 @@ def _lookups(draw) -> Call:
 @st.composite
 def _tables(draw) -> Call:
     frame = from_frame(pd.DataFrame({'u': ['a', 'b'], 'i': [7, 5]}), 'u', 'i')
-    item = draw(st.lists(st.integers(-1, 1), min_size=2, max_size=2))
+    item = draw(st.lists(st.integers(-1, 1), min_size=2, max_size=2).filter(lambda i: max(i) >= 0))
     given = {'user': torch.tensor([1, 0]), 'item': torch.tensor(item)}
-    ids = [('a text', 'x'), ('None', None), ('out of range', torch.tensor([0, 2])),
+    ids = [('a text', 'x'), ('None', None), ('out of range', torch.tensor([2, 2])),
            ('fractions', torch.tensor([0., 1.]))]
     corruptions = [becomes(name, label, value) for name in given for label, value in ids]
-    corruptions += [becomes('user', 'negative', torch.tensor([-1, 0])),
+    corruptions += [becomes('user', 'negative', torch.tensor([-1, -1])),
                     becomes('user', 'of another length', torch.tensor([0, 1, 1])),
                     becomes('item', 'of another length', torch.tensor([0, 1, 1, 0])),
                     becomes('score', 'of another shape', torch.ones(3))]

@@ -78,12 +78,14 @@ def beyond(name, value):
 
 WRONG = [
     *(turns('graph', label, change) for label, change in {
-        'a user beyond the last': with_entry(0, USERS), 'an item beyond the last': with_entry(1, ITEMS),
+        'a user beyond the last': with_entry(0, USERS),
+        'an item beyond the last': with_entry(1, ITEMS),
         'a user far beyond the last': with_entry(0, 2**30),
         'an item far beyond the last': with_entry(1, 2**30),
         'a negative user': with_entry(0, -1), 'a negative item': with_entry(1, -1),
         'of more users': lambda g: hand_made(g.as_tensor(), (USERS + 1, ITEMS)),
-        'of fewer items': lambda g: hand_made(g.as_tensor().clamp(max=ITEMS - 2), (USERS, ITEMS - 1)),
+        'of fewer items': lambda g: hand_made(g.as_tensor().clamp(max=ITEMS - 2),
+                                              (USERS, ITEMS - 1)),
         'turned around': lambda g: hand_made(g.as_tensor().flip(0), (ITEMS, USERS), 'col'),
         'a list': lambda g: g.as_tensor().tolist(),
         'of three rows': lambda g: torch.ones(3, 4, dtype=torch.long),

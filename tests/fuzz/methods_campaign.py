@@ -45,15 +45,17 @@ def _wrong(backbone, method):
     found += by_signature(BACKBONES[backbone], skip=['data'], prefix='backbone.')
     uses = ('user', 'item') if _draws_its_own(method) else ('user', 'item', 'neg_item')
     found += wrong_batches('batch', USERS, ITEMS, uses) + [
-        becomes('batch', 'None', None), becomes('data', 'None', None), becomes('data', 'a text', 'x'),
-        becomes('instance', 'None', None), becomes('instance', 'a text', 'lightgcn'),
+        becomes('batch', 'None', None), becomes('data', 'None', None),
+        becomes('data', 'a text', 'x'), becomes('instance', 'None', None),
+        becomes('instance', 'a text', 'lightgcn'),
         becomes('instance', 'a class', BACKBONES[backbone])]
     return found
 
 
 @st.composite
 def _calls(draw):
-    backbone, method = draw(st.sampled_from(sorted(BACKBONES))), draw(st.sampled_from(sorted(METHODS)))
+    backbone = draw(st.sampled_from(sorted(BACKBONES)))
+    method = draw(st.sampled_from(sorted(METHODS)))
     loader = InteractionLoader(_data(), draw(st.integers(1, 8)), draw(st.integers(1, 3)),
                                seed=draw(st.integers(0, 2**16)))
     epoch = draw(st.sampled_from((0, 1, 400)))
@@ -83,8 +85,8 @@ def _calls(draw):
         return None
 
     # Not every method runs over every backbone.
-    return corrupted(f'{method} over {backbone}', call, arguments, _wrong(backbone, method), problem,
-                     refused=None)
+    return corrupted(f'{method} over {backbone}', call, arguments, _wrong(backbone, method),
+                     problem, refused=None)
 
 
 CALLS = _calls()

@@ -19,6 +19,7 @@ OUTCOMES = ('correct', 'clear', 'silent', 'obscure', 'signal', 'hang')
 OWN_PROCESSES = ('ops', 'kill')
 CALLS = {'kill': 4, 'ops': 100, 'graphs': 60}  # Of a round; those that end processes take longer.
 OTHER_CALLS = 200
+_BETWEEN = 600.
 EXAMPLES = 30  # Of a campaign in a record.
 
 
@@ -28,10 +29,12 @@ class Worker:
     Args:
         library: The folder that holds ``pyg_advcf``; the repository of this file by default.
         timeout: Seconds after which a call hangs.
+        warm: Whether to compile the kernels before any call, once for all children.
     """
-    def __init__(self, library: Optional[Path] = None, timeout: float = 90.) -> None:
+    def __init__(self, library: Optional[Path] = None, timeout: float = 90.,
+                 warm: bool = True) -> None:
         self.path = [str(library or HERE.parents[1]), str(HERE.parent)]
-        self.timeout, self.process = timeout, None
+        self.timeout, self.warm, self.process = timeout, warm, None
 
     def _python(self, code: str) -> subprocess.Popen:
         r"""A process that imports the library of that folder, as do those that it starts."""
@@ -41,7 +44,7 @@ class Worker:
             env={**os.environ, 'PYTHONPATH': os.pathsep.join(self.path), 'OMP_NUM_THREADS': '1'})
 
     def _start(self) -> None:
-        self.process = self._python('from fuzz.worker import main; main()')
+        self.process = self._python(f'from fuzz.worker import main; main({self.warm})')
         self.buffer = b''
 
     def apart(self, module: str, calls: int, seed: int) -> dict[str, Any]:
@@ -53,9 +56,9 @@ class Worker:
             raise RuntimeError(f"'{module}' failed; see its message above")
         return json.loads(answer.splitlines()[-1])
 
-    def _message(self) -> list:
+    def _message(self, timeout: float) -> list:
         while b'\n' not in self.buffer:
-            if not select.select([self.process.stdout], [], [], self.timeout)[0]:
+            if not select.select([self.process.stdout], [], [], timeout)[0]:
                 raise TimeoutError
             block = os.read(self.process.stdout.fileno(), 2**16)
             if not block:
@@ -82,13 +85,14 @@ class Worker:
             child = begun = None
             while True:
                 try:
-                    kind, *rest = self._message()
+                    # Between calls, it imports, compiles, or draws those that are skipped.
+                    kind, *rest = self._message(self.timeout if begun else _BETWEEN)
                 except TimeoutError:
                     if begun is None:
                         raise
                     os.kill(child, signal.SIGKILL)
                     outcome, detail = 'hang', f'no answer in {self.timeout:g} s'
-                    self._message()  # That it was killed.
+                    self._message(_BETWEEN)  # That it was killed.
                     break
                 if kind == 'done':
                     return
@@ -98,11 +102,14 @@ class Worker:
                     begun = rest
                 elif kind == 'end':
                     yield *begun, *rest[1:]
+                    begun = None
                 elif kind == 'signal':
                     outcome, detail = 'signal', rest[0]
                     break
                 else:
                     raise RuntimeError(f"the campaign '{module}' failed; see its message above")
+            if begun is None:
+                raise RuntimeError(f"the campaign '{module}' ended by {detail} between two calls")
             skip = begun[0] + 1
             yield *begun, outcome, detail
 
@@ -154,8 +161,8 @@ def run_all(
     found = {name: {'counts': Counter(dict.fromkeys(OUTCOMES, 0)), 'examples': []}
              for name in names}
     try:
-        for turn, name in itertools.product(range(rounds or 2**31), names):
-            if rounds is None and time.monotonic() - begin > 60 * minutes:
+        for turn, name in ((turn, name) for turn in itertools.count() for name in names):
+            if (turn == rounds if rounds else time.monotonic() - begin > 60 * minutes):
                 return
             calls = CALLS.get(name, OTHER_CALLS)
             result = run(name, calls, 1000 * seed + turn, worker)

@@ -1,4 +1,4 @@
-r"""Makes one call of a campaign again: ``python -m fuzz.show CAMPAIGN CALLS SEED CALL``, in ``tests``.
+r"""Makes one call again, in ``tests``: ``python -m fuzz.show CAMPAIGN CALLS SEED NUMBER``.
 
 ``CALLS`` are those of the whole run, which the draws depend on.
 """

@@ -59,7 +59,8 @@ def _calls(draw):
         arguments['fit.lr'] = draw(st.sampled_from((1e-3, 0.1)))
     if cls is BilevelStep:
         arguments['step.outer_loader'] = InteractionLoader(data, batch_size=4, split='outer')
-    corruptions = by_signature(fit, skip=['step', 'select_from', 'track', 'lr', 'checkpoint'], prefix='fit.')
+    corruptions = by_signature(
+        fit, skip=['step', 'select_from', 'track', 'lr', 'checkpoint'], prefix='fit.')
     corruptions += [becomes('fit.select_from', label, value) for label, value in (
         ('negative', -1), ('beyond the last epoch', 99), ('a text', 'x'), ('a fraction', 0.5))]
     corruptions += [becomes('fit.checkpoint', label, value) for label, value in (

@@ -24,7 +24,8 @@ def floor(value):
 
 
 def is_a_partition(given, data):
-    parts = [data[EDGE_TYPE].edge_index] + [data[EDGE_TYPE][split_key(s)] for s in split_names(data)]
+    store = data[EDGE_TYPE]
+    parts = [store.edge_index, *(store[split_key(s)] for s in split_names(data))]
     found = [p for part in parts for p in pairs_of(part)]
     if sorted(found) != sorted(pairs_of(given['edge_index'])):
         return 'the splits are not a partition of the interactions'
@@ -83,7 +84,8 @@ def random_walk(given, own, data):
 def k_core(given, own, data):
     user, item = (data[t].raw_id[data[EDGE_TYPE].edge_index[n]]
                   for n, t in enumerate(('user', 'item')))
-    have, want = list(zip(user.tolist(), item.tolist())), core(pairs_of(given['edge_index']), own['k'])
+    have = list(zip(user.tolist(), item.tolist()))
+    want = core(pairs_of(given['edge_index']), own['k'])
     return None if sorted(have) == sorted(want) else f'{have} in place of {want}'
 
 

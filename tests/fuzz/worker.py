@@ -55,7 +55,7 @@ def warm_up() -> None:
         step(batch)
 
 
-def main() -> None:
+def main(warm: bool) -> None:
     r"""Reads a request a line: module, calls, seed, how many calls to skip; forks for each.
 
     The child may crash. Its parent has started no thread, and lives on with all that is imported
@@ -67,7 +67,8 @@ def main() -> None:
     import torch
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
-    warm_up()
+    if warm:
+        warm_up()
     for line in sys.stdin:
         module, *request = json.loads(line)
         strategy = importlib.import_module(module).CALLS
