@@ -79,7 +79,7 @@ def _data(draw):
         becomes('num_users', 'too large for 64-bit keys', 2**62),
         turns('edge_index', 'empty', lambda p: p[:, :0])]
     for split in [s for s in SPLITS if s in given][:1]:
-        corruptions += [c for c in wrong_pairs(split, given) if c.label != 'None']
+        corruptions += wrong_pairs(split, given)
     corruptions += [becomes(name, 'no name of a split', given['edge_index'])
                     for name in ('vall', 'train', 'tests', 'Test')]
     return corrupted('interaction_data', lambda g: interaction_data(**g), given, corruptions,
