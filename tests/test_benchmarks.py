@@ -363,3 +363,29 @@ def test_every_method_has_a_cost(monkeypatch):
                 unsupported.add((label, name))
     assert unsupported == {('mf', name) for name in ('dccf', 'lightgcl', 'ncl', 'sgl', 'simgcl',
                                                      'xsimgcl')}
+
+
+def test_fuzz_writes_a_record_and_names_what_is_unknown(tmp_path, monkeypatch, capsys):
+    from benchmarks import fuzz
+    example = {'function': 'f', 'corruption': 'k: negative', 'outcome': 'silent',
+               'detail': 'accepted', 'seed': 3000, 'call': 5, 'of': 200}
+
+    def run_all(names, seed, minutes, rounds, library):
+        assert (names, seed, rounds, library) == (['frame'], 3, 2, ROOT)
+        for turn in (1, 2):
+            yield {'seconds': turn, 'rounds': turn, 'last': 'frame', 'campaigns': {'frame': {
+                'counts': {'correct': turn, 'silent': turn}, 'examples': [example] * turn}}}
+
+    monkeypatch.setattr(fuzz, 'run_all', run_all)
+    fuzz.fuzz(campaign=['frame'], seed=3, rounds=2, out=tmp_path / 'x.json')
+    record = json.loads((tmp_path / 'x.json').read_text())
+    assert record['campaigns'] == {'frame': {'counts': {'correct': 2, 'silent': 2},
+                                             'examples': [{**example, 'times': 2}]}}
+    assert (record['seed'], record['rounds'], record['seconds']) == (3, 2, 2)
+    assert record['commit'][:40] == record['generators'][:40] and record['torch']
+    assert 'silent | 2 | f | k: negative | accepted' in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="'campaign' is 'frames'.*Did you mean 'frame'"):
+        fuzz.fuzz(campaign=['frames'])
+    for wrong in ({'minutes': 0.}, {'rounds': 0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            fuzz.fuzz(**wrong)

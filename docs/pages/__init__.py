@@ -9,6 +9,7 @@ from pages import (  # noqa: E402
     advinfonce,
     gowalla,
     harness,
+    reliability,
     sharpcf,
     speed,
     strategies,
@@ -19,6 +20,7 @@ from pages.common import PAGES, fill  # noqa: E402
 
 def write_all() -> None:
     PAGES.mkdir(exist_ok=True)
-    for page in (advinfonce, harness, strategies, gowalla, sharpcf, accf, unbiased, speed):
+    for page in (advinfonce, harness, strategies, gowalla, sharpcf, accf, unbiased, speed,
+                 reliability):
         page.write()
     fill('claims.md')
