@@ -147,8 +147,8 @@ def _recommend(draw):
         ('truth values', torch.tensor([True])), ('a text', 'x'), ('None', None),
         ('texts', ['a']), ('huge', [2**62]), ('beyond 64 bits', [2**70]), ('a dict', {}),
         ('NaN', [math.nan]), ('lists of two lengths', [[0], [0, 0]]))]
-    corruptions += [becomes('user_ids', 'uint8', torch.zeros(1, dtype=torch.uint8), None),
-                    becomes('user_ids', 'int8', torch.zeros(1, dtype=torch.int8), None)]
+    corruptions += [becomes('user_ids', str(kind)[6:], torch.tensor(users).to(kind), None)
+                    for kind in (torch.uint8, torch.int8, torch.int16)]
     if who is backbone:
         corruptions += [becomes('similarity', 'a text', 'cosine'),
                         becomes('similarity', 'a class', Cosine),
