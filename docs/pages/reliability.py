@@ -9,7 +9,7 @@ WHAT = {
     'frame': '`from_frame` and its vocabularies',
     'graphs': 'backbones over graphs made by hand',
     'interactions': '`interaction_data`, `validate`, `as_graph`',
-    'kill': 'SIGKILL in training and in writing',
+    'resume': 'kills in training and in writing, then resumed',
     'loader': '`InteractionLoader` and a pass over it',
     'methods': 'every method over every backbone',
     'numerics': 'extreme finite scores in three precisions',

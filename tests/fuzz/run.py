@@ -16,8 +16,8 @@ from typing import Any, Optional
 HERE = Path(__file__).parent
 OUTCOMES = ('correct', 'clear', 'silent', 'obscure', 'signal', 'hang')
 # These have a function `run`, which starts its own processes.
-OWN_PROCESSES = ('ops', 'kill')
-CALLS = {'kill': 4, 'ops': 100, 'graphs': 60}  # Of a round; those that end processes take longer.
+OWN_PROCESSES = ('ops', 'resume')
+CALLS = {'resume': 4, 'ops': 100, 'graphs': 60}  # Of a round; those that end processes take longer.
 OTHER_CALLS = 200
 _BETWEEN = 600.
 EXAMPLES = 30  # Of a campaign in a record.
