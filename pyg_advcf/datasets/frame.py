@@ -81,12 +81,12 @@ def _encode(what: str, raw: Iterable, vocab: pd.Index) -> Tensor:
         values = pd.Index(raw, tupleize_cols=False)
         ids = vocab.get_indexer(values)
     except (TypeError, ValueError) as e:  # No list, or ids that cannot be hashed.
-        raise ValueError(f"the {what}s are {reprlib.repr(raw)}, but need to be a list of "
+        raise ValueError(f"'raw' is {reprlib.repr(raw)}, but the {what}s need to be a list of "
                          f"the {what} ids of the frame") from e
     if (ids < 0).any():
         unknown = values[[int(np.argmax(ids < 0))]].tolist()[0]
-        raise ValueError(f"the {what} {unknown!r} does not occur in the frame; {what}s "
-                         f"without interactions cannot be embedded")
+        raise ValueError(f"'raw' holds the {what} {unknown!r}, which does not occur in the frame; "
+                         f"{what}s without interactions cannot be embedded")
     return torch.from_numpy(ids.astype(np.int64))
 
 

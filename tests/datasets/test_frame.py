@@ -160,7 +160,7 @@ def test_strings_are_hashed_once(monkeypatch):
 
 @pytest.mark.parametrize('raw', ['u1', 3, None, [['u1']], {'u1', 'u7'}, object()])
 def test_what_is_no_list_of_ids(raw):
-    with pytest.raises(ValueError, match='the users are .*, but need to be a list of the user ids'):
+    with pytest.raises(ValueError, match="'raw' is .*, but the users need to be a list"):
         from_frame(DF, user='userId', item='movieId').user_ids(raw)
 
 
@@ -169,7 +169,7 @@ def test_forms_of_a_list_of_ids(raw):
     frame = from_frame(DF, user='userId', item='movieId')
     assert frame.item_ids(raw).tolist() == [2]
     for unknown in ([50.5], [None], ['50'], [True], [99]):
-        with pytest.raises(ValueError, match='the item .* does not occur in the frame'):
+        with pytest.raises(ValueError, match="'raw' holds the item .*, which does not occur"):
             frame.item_ids(unknown)
 
 
@@ -211,5 +211,5 @@ def test_bad_frames():
     with pytest.raises(ValueError, match='the frame is empty'):
         from_frame(DF[:0], user='userId', item='movieId')
     frame = from_frame(DF, user='userId', item='movieId')
-    with pytest.raises(ValueError, match="the user 'u9' does not occur in the frame"):
+    with pytest.raises(ValueError, match="'raw' holds the user 'u9', which does not occur"):
         frame.user_ids(['u1', 'u9'])
