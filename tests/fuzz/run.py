@@ -117,7 +117,8 @@ class Worker:
 def campaigns() -> list[str]:
     r"""The names of all campaigns: ``criteria`` is the module ``criteria_campaign``."""
     names = (module.name for module in pkgutil.iter_modules([str(HERE)]))
-    return sorted(name.removesuffix('_campaign') for name in names if name.endswith('_campaign'))
+    return sorted(name.removesuffix('_campaign') for name in names
+                  if name.endswith('_campaign') and not name.startswith('test_'))
 
 
 def run(campaign: str, calls: int, seed: int, worker: Optional[Worker] = None) -> dict[str, Any]:
