@@ -20,6 +20,10 @@ WHAT = {
     'transforms': 'every transform',
 }
 
+KILLS = {'kills in training': 'in_training', 'in writing': 'in_writing',
+         'runs compared': 'compared', 'different': 'different', 'bad checkpoints': 'bad_files',
+         'stray files': 'stray_files', 'errors': 'errors', 'hangs': 'hangs'}
+
 
 def total(record: dict, outcome: str) -> int:
     return sum(found['counts'][outcome] for found in record['campaigns'].values())
@@ -47,7 +51,7 @@ def remaining(record: dict) -> str:
 
 
 def write() -> None:
-    before, after = load('fuzz_before'), load('fuzz_after')
+    before, after, kills = load('fuzz_before'), load('fuzz_after'), load('fuzz_kills')
     both = [row(name, [r['campaigns'].get(name, {}).get('counts') for r in (before, after)])
             for name in sorted({*before['campaigns'], *after['campaigns']})]
     summary = '; '.join(
@@ -57,4 +61,5 @@ def write() -> None:
         for when, r in (('**Before**', before), ('**after**', after)))
     fill('reliability.md', before_commit=before['commit'][:7], after_commit=after['commit'][:7],
          rounds=str(after['rounds']), seed=str(after['seed']), summary=summary + '.',
-         table=markdown(both), remaining=remaining(after))
+         table=markdown(both), remaining=remaining(after), kills_command=kills['command'],
+         kills=markdown([{title: f'{kills[key]:,}' for title, key in KILLS.items()}]))
