@@ -63,7 +63,8 @@ class Sink:
 
 
 def _file_path(argument: str, path: Any) -> Path:
-    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str) or (
+            '\0' in os.fspath(path)):
         raise ValueError(f"'{argument}' is {path!r}, but needs to be the name of a file")
     path = Path(path)
     if os.path.exists(path) and not os.path.isfile(path):

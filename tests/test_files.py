@@ -86,7 +86,7 @@ def test_file_is_read_once(tmp_path, monkeypatch):
     assert isinstance(opened[0], files.io.BytesIO)
 
 
-@pytest.mark.parametrize('path', [3, None, b'x.pt', ['x.pt']])
+@pytest.mark.parametrize('path', [3, None, b'x.pt', ['x.pt'], 'x\0.pt'])
 def test_wrong_paths(path):
     for call in (lambda: save_atomically(1, path), lambda: load_safely(path, ''),
                  lambda: check_writable(path)):

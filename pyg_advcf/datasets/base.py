@@ -77,7 +77,7 @@ class InteractionDataset(InMemoryDataset):
         force_reload: bool = False,
     ) -> None:
         if not isinstance(root, (str, os.PathLike)) or not isinstance(os.fspath(root), str) or (
-                not os.fspath(root)):
+                not os.fspath(root) or '\0' in os.fspath(root)):
             raise ValueError(f"'root' is {root!r}, but needs to be the name of a folder")
         root = osp.expanduser(os.fspath(root))
         if osp.exists(root) and not osp.isdir(root):

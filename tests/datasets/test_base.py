@@ -263,6 +263,7 @@ def test_raw_folder_that_cannot_be_written(mirrored, monkeypatch):
 
 @pytest.mark.parametrize('kwargs, message', [
     (dict(root=None), "'root' is None, but needs to be the name of a folder"),
+    (dict(root='a\0b'), "'root' is .*, but needs to be the name of a folder"),
     (dict(root=3), "'root' is 3"),
     (dict(root=b'x'), "'root' is b'x'"),
     (dict(root=''), "'root' is ''"),

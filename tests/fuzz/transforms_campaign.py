@@ -147,7 +147,7 @@ def _of_interactions(draw):
         corruptions += [becomes('new.gammas', label, value) for label, value in (
             ('below 1', (0.5, )), ('NaN', (math.nan, )), ('twice', (2, 2)), ('a text', 'x'),
             ('texts', ('2', '3')), ('infinite', (math.inf, )))]
-        corruptions.append(becomes('new.test_ratio', 'too large', 0.6))
+        corruptions.append(becomes('new.test_ratio', 'too large', 0.95))
 
     def call(given):
         return cls(**{key[4:]: value for key, value in given.items()
