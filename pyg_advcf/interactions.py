@@ -308,7 +308,8 @@ def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
     r"""As :func:`interaction_graph`, for the pairs ``[2, E]`` of any view.
 
     Raises:
-        ValueError: If ``pairs`` are not of that shape, or an id is out of range.
+        ValueError: If ``pairs`` are not of that shape, an id is out of range, or the graph is too
+            large for 32-bit ids.
     """
     check_count('num_users', num_users)
     check_count('num_items', num_items)
@@ -317,8 +318,9 @@ def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
                          "of to a real device")
     pairs = check_pairs('pairs', pairs, num_users, num_items)
     if max(num_users, num_items, pairs.size(1)) >= 2**31:
-        raise ValueError(f"a graph of {num_users} users, {num_items} items and {pairs.size(1)} "
-                         f"interactions does not fit 32-bit ids")
+        raise ValueError(f"'num_users' is {num_users}, 'num_items' is {num_items} and there are "
+                         f"{pairs.size(1)} pairs, but a graph has 32-bit ids; number users and "
+                         f"items without gaps")
     key, _ = torch.sort(pairs[0] * num_items + pairs[1])
     pairs = torch.stack([key // num_items, key % num_items]).to(torch.int32)
     return EdgeIndex(pairs, sparse_size=(num_users, num_items), sort_order='row')

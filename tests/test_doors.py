@@ -258,6 +258,7 @@ CRITERIA = [
     (lambda: criteria.InstanceWeighted(criteria.BPR(), 4)(POS, NEG, weight=NEG),
      "'weight' has shape"),
     (lambda: criteria.anchored_weights(POS, NEG), "'losses' has shape"),
+    (lambda: criteria.anchored_weights(POS - 1, POS), "'weights' holds -1, .*exponential"),
     (lambda: criteria.DirectAU()(3, batch()), "'z' is 3"),
     (lambda: criteria.DirectAU()(z(), None), "'batch' is None"),
     (lambda: criteria.DirectAU()(z(), batch(user=torch.tensor([0, N]))), "'ids' holds the id 6"),

@@ -74,6 +74,8 @@ def test_missing_edge_type():
 def test_graph_of_ids_out_of_range():
     with pytest.raises(ValueError, match=r"'pairs\[1\]' holds the id 5"):
         as_graph(torch.tensor([[0], [5]]), 3, 3)
+    with pytest.raises(ValueError, match="'num_users' is 2147483648.*32-bit ids"):
+        as_graph(torch.tensor([[0], [2]]), 2**31, 3)
 
 
 @pytest.mark.parametrize('mask', [torch.ones(4), torch.ones(4).long(), torch.ones(3).bool()])

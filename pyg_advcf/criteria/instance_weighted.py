@@ -7,7 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_floats, check_instance, check_name, check_positive
+from pyg_advcf._checks import (
+    check_count,
+    check_floats,
+    check_instance,
+    check_name,
+    check_positive,
+    reads_values,
+)
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, reduce
 from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
@@ -166,7 +173,8 @@ def anchored_weights(
         prefer: ``'easy'`` or ``'hard'``.
 
     Raises:
-        ValueError: If ``anchor`` is not above 0 or ``prefer`` unknown.
+        ValueError: If ``anchor`` is not above 0, ``prefer`` unknown, or a weight negative (checked
+            on CPU).
 
     Example:
         >>> round(float(anchored_weights(torch.ones(2), torch.tensor([1., 3.]))), 4)
@@ -174,6 +182,9 @@ def anchored_weights(
     """
     check_floats('weights', weights, ('B', ))
     check_floats('losses', losses, tuple(weights.shape))
+    if reads_values(weights) and bool((weights < 0).any()):
+        raise ValueError(f"'weights' holds {float(weights.min()):g}, but weights need to be above 0; "
+                         f"take the exponential of what may be negative")
     check_positive('anchor', anchor)
     sign = 1. if check_name('prefer', prefer, ('easy', 'hard')) == 'easy' else -1.
     p = weights / weights.sum()
