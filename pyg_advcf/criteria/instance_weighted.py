@@ -183,8 +183,8 @@ def anchored_weights(
     check_floats('weights', weights, ('B', ))
     check_floats('losses', losses, tuple(weights.shape))
     if reads_values(weights) and bool((weights < 0).any()):
-        raise ValueError(f"'weights' holds {float(weights.min()):g}, but weights need to be above 0; "
-                         f"take the exponential of what may be negative")
+        raise ValueError(f"'weights' holds {float(weights.min()):g}, but weights need to be above "
+                         f"0; take the exponential of what may be negative")
     check_positive('anchor', anchor)
     sign = 1. if check_name('prefer', prefer, ('easy', 'hard')) == 'easy' else -1.
     p = weights / weights.sum()

@@ -1,16 +1,16 @@
 r"""A small, fixed budget of every campaign; ``python -m benchmarks fuzz`` runs them at length."""
+import itertools
 import os
 import signal
 import time
 
-import pytest
 from hypothesis import strategies as st
 
 from fuzz.call import CHOICE, becomes, corrupted, fine, is_clear, outcome_of, turns
 from fuzz.run import OWN_PROCESSES, Worker, campaigns, run, run_all, shortened
 from pyg_advcf._checks import check_count
 
-CALLS_EACH = 50
+CALLS_EACH = 40
 
 
 def test_every_campaign_has_no_call_that_is_silent_obscure_or_crashes():
@@ -28,41 +28,40 @@ def test_every_campaign_has_no_call_that_is_silent_obscure_or_crashes():
 
 
 # Calls of this module for the worker, to which it is a module like the campaigns.
+_PLACES = itertools.count()
+
 
 @st.composite
 def _calls(draw):
-    number = draw(st.integers(0, 999))
-    actions = {
-        'right': lambda given: check_count('count', given['count']),
-        'crash': lambda given: os.kill(os.getpid(), signal.SIGSEGV) if number % 5 == 0 else number,
-        'hang': lambda given: time.sleep(60 if number % 7 == 0 else 0) or number}
-    name = os.environ.get('PYG_ADVCF_TEST_ACTION', 'right')
-    wrong = [becomes('count', 'negative', -1), turns('count', 'a text', str)]
-    return corrupted(name, actions[name], {'count': 1 + number}, wrong if name == 'right' else [],
-                     lambda found: None if found in (number, 1 + number) else f'{found}')
+    number, place = draw(st.integers(0, 999)), next(_PLACES)
+
+    def call(given):
+        if place == 3:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if place == 5:
+            time.sleep(60)
+        return check_count('count', given['count'])
+
+    wrong = [] if place in (3, 5) else [
+        becomes('count', 'negative', -1), turns('count', 'a text', str)]
+    return corrupted('check_count', call, {'count': 1 + number}, wrong,
+                     lambda found: None if found == 1 + number else f'{found}')
 
 
 CALLS = _calls()
 
 
-def outcomes(calls, timeout=60.):
-    worker = Worker(timeout=timeout, warm=False)
+def test_the_calls_go_on_after_a_crash_and_a_hang_and_are_the_same_each_time():
+    worker = Worker(timeout=3., warm=False)
     try:
-        return list(worker.calls('fuzz.test_campaigns', calls, 3))
+        found, again = (list(worker.calls('fuzz.test_campaigns', 20, 3)) for _ in range(2))
     finally:
         worker.close()
-
-
-@pytest.mark.parametrize('action, outcome', [('crash', 'signal'), ('hang', 'hang')])
-def test_the_calls_go_on_after_one_that_ends_the_process(monkeypatch, action, outcome):
-    monkeypatch.setenv('PYG_ADVCF_TEST_ACTION', action)
-    found = outcomes(12, timeout=60. if action == 'crash' else 5.)
-    assert [row[0] for row in found] == list(range(12))
-    assert {row[3] for row in found} == {'correct', outcome}
-
-
-def test_the_same_seed_makes_the_same_calls():
-    assert outcomes(40) == outcomes(40)
+    assert [row[0] for row in found] == list(range(20))
+    assert [row[3:] for row in found if row[0] in (3, 5)] == [
+        ('signal', 'SIGSEGV'), ('hang', 'no answer in 3 s')]
+    assert {row[3] for row in found if row[0] not in (3, 5)} == {'correct', 'clear'}
+    assert found == again
 
 
 def made(do, refused=False, wrong='', check=fine):
