@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from torch_geometric import EdgeIndex
 
 from pyg_advcf import (
     MF,
@@ -291,6 +292,8 @@ MODELS = [
     (lambda: LightGCN(data(), 4)(graph=torch.tensor([[0], [M]])), r"'graph\[1\]' holds the id 9"),
     (lambda: LightGCN(data(), 4)(graph=MF(interaction_data(PAIRS, 2, 2)).graph),
      "'graph' is of 2 users"),
+    (lambda: LightGCN(data(), 4)(graph=EdgeIndex(PAIRS, sparse_size=(M, N))),
+     "'graph' is of 9 users and 6 items"),
     (lambda: nn.BipartiteConv()(3, PAIRS), "'x' is 3"),
     (lambda: nn.BipartiteConv()(tuple(z()), [[0], [1]]), "'edge_index' is the list"),
     (lambda: nn.BipartiteConv()(tuple(z()), torch.tensor([[0], [M]])), 'holds the id 9'),

@@ -213,7 +213,7 @@ def from_frame(
         columns = {argument: column[keep] for argument, column in columns.items()}
         values = {argument: value[keep] for argument, value in values.items()}
     if len(columns['user']) == 0:
-        raise ValueError("no interaction is left" + (
+        raise ValueError("no interaction of 'df' is left" + (
             f" with a rating of at least {min_rating}; lower 'min_rating'"
             if min_rating is not None else ": the frame is empty"))
     user_code, user_vocab = _codes('user', user, columns['user'])

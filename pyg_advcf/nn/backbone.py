@@ -203,12 +203,16 @@ class Backbone(Recorded, nn.Module):
         return [self._graph(each) for each in graph]
 
     def _graph(self, graph: Tensor) -> Tensor:
-        if isinstance(graph, EdgeIndex) and graph.is_sorted_by_row:
-            size = graph.get_sparse_size(0), graph.get_sparse_size(1)
-            if size != (self.num_users, self.num_items):
+        if isinstance(graph, EdgeIndex):
+            # A graph that is sorted by row is used as it is, so its sizes have to be known.
+            size = [graph.get_sparse_size(dim) if graph.is_sorted_by_row else known
+                    for dim, known in enumerate(graph.sparse_size())]
+            if any(found not in (None, own)
+                   for found, own in zip(size, (self.num_users, self.num_items))):
                 raise ValueError(f"'graph' is of {size[0]} users and {size[1]} items, but {self!r} "
                                  f"needs one of as many users and items")
-            return graph
+            if graph.is_sorted_by_row:
+                return graph
         if not isinstance(graph, Tensor) or reads_values(graph):
             check_pairs('graph', graph, self.num_users, self.num_items)
         return graph

@@ -208,7 +208,7 @@ def test_columns_without_names():
 
 
 def test_bad_frames():
-    with pytest.raises(ValueError, match='the frame is empty'):
+    with pytest.raises(ValueError, match="no interaction of 'df' is left: the frame is empty"):
         from_frame(DF[:0], user='userId', item='movieId')
     frame = from_frame(DF, user='userId', item='movieId')
     with pytest.raises(ValueError, match="'raw' holds the user 'u9', which does not occur"):
