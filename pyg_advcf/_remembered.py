@@ -3,6 +3,7 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, Optional
 
+import torch
 from torch import Tensor
 
 
@@ -11,7 +12,9 @@ def version(t: Tensor) -> Optional[tuple]:
 
     Changes through ``.data`` or NumPy leave no version.
     """
-    return None if t.is_inference() else (t._version, t.data_ptr(), t.shape)
+    if t.is_inference() or t.layout != torch.strided:  # What is sparse has no address.
+        return None
+    return t._version, t.data_ptr(), t.shape
 
 
 class Remembered:

@@ -23,3 +23,5 @@ def test_what_is_known_lives_as_long_as_the_tensor():
         assert facts(ids) == 6
         ids[0] = 1  # Not counted.
         assert facts(ids) == 7 and not facts._entries
+    sparse = torch.eye(2).to_sparse()
+    assert facts(sparse) == 2 and not facts._entries  # It has no address.

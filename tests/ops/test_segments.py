@@ -46,15 +46,6 @@ def test_equal_loops(backend, name, dtype, dim, id_dtype):
 
 
 @pytest.mark.parametrize('backend', BACKENDS_HERE)
-def test_ids_with_strides(backend):
-    pattern, _, _, a, b = make('random', 5, torch.float32)
-    strided = [torch.stack([t, torch.zeros_like(t)], 1)[:, 0] for t in pattern]
-    assert torch.equal(segment_sum(b, *strided, None, backend),
-                       segment_sum(b, *pattern, None, backend))
-    assert torch.equal(sddmm(a, b, *strided, backend), sddmm(a, b, *pattern, backend))
-
-
-@pytest.mark.parametrize('backend', BACKENDS_HERE)
 @pytest.mark.parametrize('shape', [(6, 7), (1, 3), (5, 1), (0, 4)])
 def test_transposed_is_a_stable_sort(backend, shape):
     index, weight = torch.randint(9, shape), torch.randn(shape)
