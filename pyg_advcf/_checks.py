@@ -234,6 +234,8 @@ def check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) ->
     r"""Returns the pairs ``[2, E]`` as int64 if all ids are in range; they may repeat."""
     check_sizes(num_users, num_items)
     pairs = check_integers(argument, pairs, (2, 'E'))
+    if isinstance(pairs, EdgeIndex):  # Its rows can be added to no tensor.
+        pairs = pairs.as_tensor()
     check_ids(f'{argument}[0]', pairs[0], num_users)
     check_ids(f'{argument}[1]', pairs[1], num_items)
     return pairs

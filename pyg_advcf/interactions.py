@@ -233,6 +233,16 @@ def candidate_mask(data: HeteroData, edge_type: Optional[EdgeType] = None) -> Op
                                                 (num_items, ))
 
 
+@torch.compiler.disable  # It would trace the sorting of the array, and none of the tensor.
+def _sorted_keys(pairs: Tensor, num_items: int) -> Tensor:
+    r"""The keys ``user * num_items + item`` of pairs, in rising order; of int64 ids."""
+    key = pairs[0] * num_items + pairs[1]
+    if key.device.type != 'cpu':
+        return torch.sort(key)[0]
+    key.numpy().sort()  # In place, and faster than PyTorch, which sorts positions along with it.
+    return key
+
+
 def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -> None:
     r"""Checks pairs of which none may occur twice, once for each version of the tensor."""
     if isinstance(pairs, Tensor) and _sizes_of.known(pairs) == (num_users, num_items):
@@ -242,11 +252,11 @@ def _check_pairs(argument: str, pairs: Tensor, num_users: int, num_items: int) -
         raise ValueError(f"'{argument}' has dtype {pairs.dtype}, but needs to be torch.int64 or "
                          f"torch.int32; convert it with long(), or build the data with "
                          f"'pyg_advcf.interaction_data'")
-    check_pairs(argument, pairs, num_users, num_items)
-    unique = torch.unique(pairs[0].long() * num_items + pairs[1]).numel()
-    if unique != pairs.size(1):
-        raise ValueError(f"'{argument}' holds {pairs.size(1) - unique} duplicate pairs of "
-                         f"{pairs.size(1)}; drop them with 'torch_geometric.utils.coalesce'")
+    key = _sorted_keys(check_pairs(argument, pairs, num_users, num_items), num_items)
+    repeats = int((key[1:] == key[:-1]).sum())
+    if repeats > 0:
+        raise ValueError(f"'{argument}' holds {repeats} duplicate pairs of {pairs.size(1)}; drop "
+                         f"them with 'torch_geometric.utils.coalesce'")
     _sizes_of.put(pairs, (num_users, num_items))
 
 
@@ -321,7 +331,7 @@ def as_graph(pairs: Tensor, num_users: int, num_items: int) -> EdgeIndex:
         raise ValueError(f"'num_users' is {num_users}, 'num_items' is {num_items} and there are "
                          f"{pairs.size(1)} pairs, but a graph has 32-bit ids; number users and "
                          f"items without gaps")
-    key, _ = torch.sort(pairs[0] * num_items + pairs[1])
+    key = _sorted_keys(pairs, num_items)
     pairs = torch.stack([key // num_items, key % num_items]).to(torch.int32)
     return EdgeIndex(pairs, sparse_size=(num_users, num_items), sort_order='row')
 

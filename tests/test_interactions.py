@@ -1,6 +1,7 @@
 import networkx as nx
 import pytest
 import torch
+from torch_geometric import EdgeIndex
 from torch_geometric.data import HeteroData
 
 from pyg_advcf import (
@@ -13,6 +14,7 @@ from pyg_advcf import (
     split_names,
     validate,
 )
+from pyg_advcf.pairs import PairSet
 
 PAIRS = torch.tensor([[2, 0, 1, 0], [1, 3, 0, 0]])
 
@@ -78,6 +80,19 @@ def test_graph_of_ids_out_of_range():
         as_graph(torch.tensor([[0], [2]]), 2**31, 3)
 
 
+@pytest.mark.parametrize('dtype', [torch.int32, torch.int64])
+def test_pairs_that_are_an_edge_index(dtype):
+    pairs = EdgeIndex(PAIRS.to(dtype), sparse_size=(3, 4))
+    assert as_graph(pairs, 3, 4).tolist() == as_graph(PAIRS, 3, 4).tolist()
+    assert PairSet.of(pairs, 3, 4).keys.tolist() == [0, 3, 4, 9]
+    data = interaction_data(PAIRS, 3, 4)
+    data[EDGE_TYPE].edge_index = pairs
+    assert validate(data) is data
+    data[EDGE_TYPE].edge_index = EdgeIndex(PAIRS.to(dtype).repeat(1, 2), sparse_size=(3, 4))
+    with pytest.raises(ValueError, match="'edge_index' holds 4 duplicate pairs of 8"):
+        validate(data)
+
+
 @pytest.mark.parametrize('mask', [torch.ones(4), torch.ones(4).long(), torch.ones(3).bool()])
 def test_bad_candidate_mask(mask):
     data = interaction_data(PAIRS, 3, 4)
@@ -134,7 +149,7 @@ def test_unchanged_pairs_are_looked_through_once(toy, monkeypatch):
         raise AssertionError('looked through again')
 
     validate(toy)
-    monkeypatch.setattr(torch, 'unique', again)
+    monkeypatch.setattr('pyg_advcf.interactions._sorted_keys', again)
     assert validate(toy) is toy
     with pytest.raises(AssertionError, match='looked through again'):
         validate(toy.clone())  # Other tensors.

@@ -91,8 +91,10 @@ def corruptions(given):
         turns('df', 'None among items', _cells('i', None)),
         turns('df', 'NaT among users', _cells('u', pd.NaT)),
         turns('df', 'NA among items', _cells('i', pd.NA)),
-        turns('df', 'ids that are lists', _cells('u', [1, 2])),
-        turns('df', 'ids that are sets', _cells('i', {1})),
+        # Of a row that is left out for its rating, no id is looked at.
+        *(turns('df', label, _cells(column, value), None if 'min_rating' in given else True)
+          for label, column, value in (('ids that are lists', 'u', [1, 2]),
+                                       ('ids that are sets', 'i', {1}))),
         becomes('item', 'the column of users', 'u'),
         becomes('user', 'a missing column', 'no_such_column'),
         becomes('rating', 'a missing column', 'no_such_column'),

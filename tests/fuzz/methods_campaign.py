@@ -14,8 +14,8 @@ from .wrong import by_signature
 
 USERS, ITEMS = 12, 15
 _BACKBONE = {'dccf': dict(num_intents=3), 'lightgcl': dict(rank=3)}
-# A value below 0 is right: an angle or a cosine, or of no term that has a sign.
-_RIGHT = {('ccl', 'margin'): ['negative']}
+# Values that are right: a margin is a cosine, and the first layer has the number 0.
+_RIGHT = {('ccl', 'margin'): ['negative'], ('accf', 'layer'): ['zero']}
 
 
 @cache
