@@ -85,6 +85,9 @@ def test_pairs_that_are_an_edge_index(dtype):
     pairs = EdgeIndex(PAIRS.to(dtype), sparse_size=(3, 4))
     assert as_graph(pairs, 3, 4).tolist() == as_graph(PAIRS, 3, 4).tolist()
     assert PairSet.of(pairs, 3, 4).keys.tolist() == [0, 3, 4, 9]
+    one = EdgeIndex(PAIRS[:, :1].to(dtype), sparse_size=(3, 4))  # PyG takes it for a number.
+    assert as_graph(one, 3, 4).tolist() == [[2], [1]]
+    assert PairSet.of(one, 3, 4).keys.tolist() == [9]
     data = interaction_data(PAIRS, 3, 4)
     data[EDGE_TYPE].edge_index = pairs
     assert validate(data) is data
