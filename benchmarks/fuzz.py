@@ -1,7 +1,6 @@
 r"""The campaign of wrong and random calls as a program, with a record; see ``tests/fuzz``."""
 import json
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Optional
@@ -16,13 +15,7 @@ from pyg_advcf._checks import check_count, check_name, check_positive
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / 'tests'))
 
-from fuzz.run import campaigns, run_all, shortened  # noqa: E402
-
-
-def commit(folder: Path) -> str:
-    r"""The commit that a folder is at, with a mark if files differ from it."""
-    return subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*'],
-                          cwd=folder, capture_output=True, text=True).stdout.strip() or 'unknown'
+from fuzz.run import campaigns, commit, run_all, shortened  # noqa: E402
 
 
 def fuzz(

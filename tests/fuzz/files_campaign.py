@@ -45,14 +45,14 @@ def write(root, files):
 
 
 @cache
-def _dataset():
+def dataset():
     r"""A processed dataset: its folder, and what it holds."""
     root = fresh()
     write(root, RAW)
     return root, Tiny(str(root))[0].to_dict()
 
 
-def _training(path):
+def train(path):
     torch.manual_seed(0)
     loader = InteractionLoader(_data(), batch_size=16)
     step = Step(methods.bpr(MF(_data(), dim=3)), lr=1e-2)
@@ -62,10 +62,10 @@ def _training(path):
 
 
 @cache
-def _checkpoint():
+def checkpoint():
     path = fresh() / 'checkpoint.pt'
-    _training(path)
-    return path, _training(path)
+    train(path)
+    return path, train(path)
 
 
 def equal(a, b):
@@ -100,7 +100,7 @@ def _flips(draw) -> Call:
     how, where = draw(DAMAGES), draw(st.floats(0, 1, exclude_max=True))
     value = draw(st.integers(1, 255))
     if draw(st.booleans()):
-        source, want = _checkpoint()
+        source, want = checkpoint()
         file = source.name
 
         def do():
@@ -108,11 +108,11 @@ def _flips(draw) -> Call:
             try:
                 shutil.copy(source, folder)
                 damage(folder / file, how, where, value)
-                return _training(folder / file)
+                return train(folder / file)
             finally:
                 shutil.rmtree(folder)
     else:
-        source, want = _dataset()
+        source, want = dataset()
         processed = sorted(p.name for p in (source / 'processed').iterdir())
         file = processed[draw(st.integers(0, 7)) % len(processed)]
 

@@ -21,7 +21,6 @@ import platform  # noqa: E402
 import random  # noqa: E402
 import shutil  # noqa: E402
 import signal  # noqa: E402
-import subprocess  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import threading  # noqa: E402
@@ -36,6 +35,8 @@ from pyg_advcf import InteractionLoader, SAMStep, fit, interaction_data  # noqa:
 from pyg_advcf.files import load_safely  # noqa: E402
 from pyg_advcf.registry import BACKBONES, METHODS  # noqa: E402
 from pyg_advcf.training import step_for  # noqa: E402
+
+from .run import commit  # noqa: E402
 
 EPOCHS = 8
 _LONGEST = 120.  # Seconds; a process that takes longer hangs.
@@ -230,13 +231,11 @@ def main():
             for outcome in campaign.run(case, share, Path(work)):
                 bar.update(outcome in ('in_training', 'in_writing'))
     total = {name: sum(counts[name] for counts in campaign.counts.values()) for name in COUNTS}
-    commit = subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=40',
-                             '--exclude=*'], capture_output=True, text=True).stdout.strip()
     record = {'command': f'python -m tests.fuzz.kill_resume --kills {args.kills} --seed '
                          f'{args.seed}' + (
                              '' if args.case == cases() else f" --case {' '.join(args.case)}"),
-              'commit': commit, 'python': platform.python_version(), 'torch': torch.__version__,
-              'seconds': round(time.monotonic() - begin, 1),
+              'commit': commit(Path.cwd()), 'python': platform.python_version(),
+              'torch': torch.__version__, 'seconds': round(time.monotonic() - begin, 1),
               'kills': total['in_training'] + total['in_writing'], **total,
               'cases': campaign.counts, 'examples': campaign.examples}
     print(json.dumps({k: v for k, v in record.items() if k != 'cases'}, indent=1))

@@ -23,6 +23,12 @@ _BETWEEN = 600.
 EXAMPLES = 30  # Of a campaign in a record.
 
 
+def commit(folder: Path) -> str:
+    r"""The commit that a folder is at, with a mark if files differ from it."""
+    return subprocess.run(['git', 'describe', '--always', '--dirty', '--abbrev=40', '--exclude=*'],
+                          cwd=folder, capture_output=True, text=True).stdout.strip() or 'unknown'
+
+
 class Worker:
     r"""The process that forks a child for the calls, and another one where a call ended it.
 
