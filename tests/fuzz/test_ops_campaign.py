@@ -1,5 +1,6 @@
 r"""A small budget of the campaign; at length: ``python -m tests.fuzz.ops_campaign``."""
 from fuzz import ops_campaign
+from fuzz.ops import process
 
 CALLS = 40
 PROCESS = """
@@ -22,13 +23,11 @@ def test_no_call_crashes_or_lies():
     assert min(report['counts']['correct'], report['counts']['clear']) > 8
 
 
-def test_a_process_that_dies_or_hangs_is_told_of(monkeypatch, tmp_path):
-    script = tmp_path / 'process.py'
-    script.write_text(PROCESS)
-    monkeypatch.setattr(ops_campaign, '__file__', str(script))
-    worker = ops_campaign.Worker(seed=0)
+def test_a_process_that_dies_or_hangs_is_told_of(monkeypatch):
+    monkeypatch.setattr(process, 'SERVE', PROCESS)
+    worker = process.Worker(seed=0)
     assert worker(0) == ['dies', 'by a signal', 'signal', 'SIGSEGV']
     assert worker.process is None
-    monkeypatch.setattr(ops_campaign, '_TIMEOUT', 2.)
+    monkeypatch.setattr(process, 'TIMEOUT', 2.)
     assert worker(1)[:3] == ['waits', 'for ever', 'hang']
     worker.close()

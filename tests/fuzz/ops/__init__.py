@@ -1,0 +1,1 @@
+r"""The campaign of the operations, see :mod:`fuzz.ops_campaign`."""
