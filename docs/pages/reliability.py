@@ -1,5 +1,5 @@
 r"""Reliability: what came of the campaign of wrong and random calls, before and after."""
-from pages.common import fill, load, markdown
+from pages.common import NAMES, fill, load, markdown
 
 OUTCOMES = ('correct', 'clear', 'silent', 'obscure', 'signal', 'hang')
 WHAT = {
@@ -23,6 +23,9 @@ WHAT = {
 KILLS = {'kills in training': 'in_training', 'in writing': 'in_writing',
          'runs compared': 'compared', 'different': 'different', 'bad checkpoints': 'bad_files',
          'stray files': 'stray_files', 'errors': 'errors', 'hangs': 'hangs'}
+
+WORKS = {'load': 'reading the processed file, {}', 'graph': 'from that file to a graph, {}',
+         'step': 'a step of {}, LightGCN, Gowalla'}
 
 
 def total(record: dict, outcome: str) -> int:
@@ -50,8 +53,21 @@ def remaining(record: dict) -> str:
         for name, e in found])
 
 
+def cost(row: dict) -> dict[str, str]:
+    r"""A row of the table: what a kind of work takes before and after."""
+    kind, name = row['work'].split()
+    cells = {'work': WORKS[kind].format(NAMES.get(name, name))}
+    for clock, title in (('wall', 'by the clock'), ('processor', 'of the processor')):
+        ratio, low, high = (100 * (row[f'{clock}_{part}'] - 1) for part in ('ratio', 'low', 'high'))
+        cells[f'ms {title}'] = (f"{row[f'{clock}_before_ms']:.2f} / "
+                                f"{row[f'{clock}_after_ms']:.2f}")
+        cells[f'change {title}'] = f'{ratio:+.1f} % [{low:+.1f}, {high:+.1f}]'
+    return cells
+
+
 def write() -> None:
     before, after, kills = load('fuzz_before'), load('fuzz_after'), load('fuzz_kills')
+    flips, compared = load('fuzz_flips'), load('compare_guards')
     both = [row(name, [r['campaigns'].get(name, {}).get('counts') for r in (before, after)])
             for name in sorted({*before['campaigns'], *after['campaigns']})]
     summary = '; '.join(
@@ -62,4 +78,10 @@ def write() -> None:
     fill('reliability.md', before_commit=before['commit'][:7], after_commit=after['commit'][:7],
          rounds=str(after['rounds']), seed=str(after['seed']), summary=summary + '.',
          table=markdown(both), remaining=remaining(after), kills_command=kills['command'],
-         kills=markdown([{title: f'{kills[key]:,}' for title, key in KILLS.items()}]))
+         kills=markdown([{title: f'{kills[key]:,}' for title, key in KILLS.items()}]),
+         flips_command=flips['command'], flips=markdown([
+             {'file': name, **{key: f'{count:,}' for key, count in counts.items()}}
+             for name, counts in flips['counts'].items()]),
+         turns=str(compared['settings']['turns']),
+         processes=str(compared['settings']['processes']), cost_before=compared['before'][:7],
+         cost_after=compared['after'][:7], cost=markdown(list(map(cost, compared['rows']))))
