@@ -25,6 +25,7 @@ _DATA = (('None', None), ('a text', 'x'), ('a dict', {}), ('homogeneous', Data()
 _OTHER = (('None', None), ('a text', 'no_such_name'), ('a number', 3), ('a list', [1]))
 _COUNTS = (('zero', 0), ('negative', -1), ('a fraction', 1.5), ('a text', 'x'), ('None', None),
            ('a list of texts', ['x']), ('empty', []))
+_BOOL = (('a text', 'no'), ('a number', 3), ('None', None), ('a list', [True]))
 _NUMBERS = (('a number', 3), ('None', None), ('texts', ['x', 'y']), ('empty', ()))
 
 
@@ -37,9 +38,11 @@ def _kinds(annotation) -> tuple[list, bool]:
 
 
 def values(name: str, annotation) -> list[tuple[str, object]]:
-    r"""Labels and values; none where the annotation admits anything, or only truth values."""
-    if annotation in (inspect.Parameter.empty, typing.Any, bool):
+    r"""Labels and values; none where the annotation admits anything, or truth values and others."""
+    if annotation in (inspect.Parameter.empty, typing.Any):
         return []
+    if annotation is bool:
+        return list(_BOOL)
     kinds, optional = _kinds(annotation)
     origins = [typing.get_origin(k) or k for k in kinds]
     if bool in origins or typing.Any in origins:
