@@ -1,7 +1,7 @@
 r"""Two commits in one interleaved run: steps of training on Gowalla, and loading of each dataset.
 
     PYG_ADVCF_MIRROR=... python benchmarks/compare.py --before 579f074 --after HEAD \
-        --json benchmarks/results/compare_guards.json
+        --json benchmarks/results/fuzz_cost.json
 
 Each commit is unpacked and runs in a process of its own; the two take turns, a block of work each,
 in the other order every time. After some turns both begin anew, since where the memory of a process

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import optuna
+import numpy as np
 import pytest
 import yaml
 
@@ -363,6 +364,29 @@ def test_every_method_has_a_cost(monkeypatch):
                 unsupported.add((label, name))
     assert unsupported == {('mf', name) for name in ('dccf', 'lightgcl', 'ncl', 'sgl', 'simgcl',
                                                      'xsimgcl')}
+
+
+def test_two_commits_are_compared_turn_by_turn(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    import compare
+    before = np.array([[1., 2., 8.], [1., 4., 1.]])
+    ratio, low, high = compare.compared(before, before * [[1.1], [1.3]])
+    assert np.allclose([ratio, low, high], [1.2, 1.1, 1.3])
+
+    class Side:
+        def __init__(self, folder):
+            self.speed = {'before': 1., 'after': 2.}[folder.name]
+
+        def __call__(self, work, times):
+            return [self.speed * times, 3 * self.speed * times]
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(compare, 'Side', Side)
+    found = compare.take_turns(['load coat', 'step bpr'],
+                               [tmp_path / name for name in ('before', 'after')], turns=3)
+    assert all(seconds.tolist() == 3 * [[[1., 3.], [2., 6.]]] for seconds in found.values())
 
 
 def test_fuzz_writes_a_record_and_names_what_is_unknown(tmp_path, monkeypatch, capsys):

@@ -67,7 +67,7 @@ def cost(row: dict) -> dict[str, str]:
 
 def write() -> None:
     before, after, kills = load('fuzz_before'), load('fuzz_after'), load('fuzz_kills')
-    flips, compared = load('fuzz_flips'), load('compare_guards')
+    flips, compared = load('fuzz_flips'), load('fuzz_cost')
     both = [row(name, [r['campaigns'].get(name, {}).get('counts') for r in (before, after)])
             for name in sorted({*before['campaigns'], *after['campaigns']})]
     summary = '; '.join(

@@ -14,8 +14,8 @@ from .wrong import by_signature
 
 USERS, ITEMS = 12, 15
 _BACKBONE = {'dccf': dict(num_intents=3), 'lightgcl': dict(rank=3)}
-# Values that are right: a margin is a cosine, the first layer has the number 0, and an infinite alpha
-# leaves the adversarial loss alone.
+# Values that are right: a margin is a cosine, the first layer has the number 0, and an infinite
+# alpha leaves the adversarial loss alone.
 _RIGHT = {('ccl', 'margin'): ['negative'], ('accf', 'layer'): ['zero'],
           ('apr', 'alpha'): ['infinite']}
 
