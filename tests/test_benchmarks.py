@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-import optuna
 import numpy as np
+import optuna
 import pytest
 import yaml
 
