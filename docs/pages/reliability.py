@@ -3,6 +3,7 @@ from pages.common import NAMES, fill, load, markdown
 
 OUTCOMES = ('correct', 'clear', 'silent', 'obscure', 'signal', 'hang')
 WHAT = {
+    'convert': 'homogeneous graphs, split links, edge types, wrapped modules',
     'criteria': 'every criterion, values and arguments',
     'diagnostics': 'diagnostics and synthetic data',
     'files': 'damaged checkpoints, processed and raw files',

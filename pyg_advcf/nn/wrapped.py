@@ -91,13 +91,15 @@ class Wrapped(Backbone):
         parameters = dict(module.named_parameters())
         if table is None and 'embedding.weight' in parameters:
             table = 'embedding.weight'
-        names = (table, ) if isinstance(table, str) else tuple(table or ())
+        names = tuple(table) if isinstance(table, (tuple, list)) else (
+            () if table is None else (table, ))
         for name in names:
-            if name not in parameters:
+            if not isinstance(name, str) or name not in parameters:
                 raise ValueError(f"'table' is {shown(table)}, but 'module' has no parameter "
                                  f"{name!r}; it has {', '.join(parameters)}")
-        call = call or ('get_embedding' if hasattr(module, 'get_embedding') else 'forward')
-        if not hasattr(module, call):
+        if call is None:
+            call = 'get_embedding' if hasattr(module, 'get_embedding') else 'forward'
+        if not isinstance(call, str) or not hasattr(module, call):
             raise ValueError(f"'call' is {call!r}, but {module.__class__.__name__} has no such "
                              f"method")
         check_callable('call', getattr(module, call), 'of the module')

@@ -165,6 +165,11 @@ def test_what_does_not_fit(data, features):
         Wrapped(pyg(data), data, table='tables.weight')
     with pytest.raises(ValueError, match="'call' is 'embed', but LightGCN has no such method"):
         Wrapped(pyg(data), data, call='embed')
+    for wrong in (3, [1, 2], {}, ''):
+        with pytest.raises(ValueError, match="'table' is .*, but 'module' has no parameter"):
+            Wrapped(pyg(data), data, table=wrong)
+        with pytest.raises(ValueError, match="'call' is .*, but LightGCN has no such method"):
+            Wrapped(pyg(data), data, call=wrong)
     with pytest.raises(ValueError, match="'module' is None"):
         Wrapped(None, data)
     with pytest.raises(ValueError, match="'module' returned a tensor of"):
