@@ -43,6 +43,8 @@ def batches(data, sampler='plain', num_neighbors=(-1, -1), mode='triplet', amoun
     kwargs = {'neg_sampling': NegativeSampling(mode, amount=amount), 'batch_size': 32, **kwargs}
     links = (BUYS, data[BUYS].edge_index) if edges is None else edges
     if sampler == 'pyg':
+        if disjoint and not WITH_PYG_LIB:
+            pytest.skip('torch-sparse alone does not sample disjointly')
         return LinkNeighborLoader(data, list(num_neighbors), links, disjoint=disjoint, **kwargs)
     return LinkLoader(data, TorchNeighborSampler(data, list(num_neighbors), disjoint), links,
                       **kwargs)

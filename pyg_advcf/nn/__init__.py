@@ -5,6 +5,7 @@ from pyg_advcf.nn.dccf import DCCF
 from pyg_advcf.nn.lightgcl import LightGCL
 from pyg_advcf.nn.lightgcn import LightGCN
 from pyg_advcf.nn.mf import MF
+from pyg_advcf.nn.sampled_lightgcn import SampledLightGCN
 from pyg_advcf.nn.similarity import Cosine, Dot, Similarity
 from pyg_advcf.nn.table_backbone import FeatureEncoder, TableBackbone
 from pyg_advcf.nn.ultragcn import UltraGCN
@@ -13,7 +14,7 @@ from pyg_advcf.nn.wrapped import Wrapped
 from pyg_advcf.registry import import_modules
 
 __all__ = ['Backbone', 'BipartiteConv', 'Cosine', 'DCCF', 'Dot', 'Encoder', 'FeatureEncoder',
-           'LightGCL', 'LightGCN', 'MF', 'Recommendations', 'Similarity', 'TableBackbone',
-           'UltraGCN', 'VGAE', 'Wrapped']
+           'LightGCL', 'LightGCN', 'MF', 'Recommendations', 'SampledLightGCN', 'Similarity',
+           'TableBackbone', 'UltraGCN', 'VGAE', 'Wrapped']
 
 import_modules(__name__, __path__)
