@@ -2,14 +2,15 @@ r"""LightGCN over sampled neighbourhoods against full propagation: InfoNCE, Reca
 
     PYG_ADVCF_MIRROR=... python benchmarks/sampling.py --dataset ml-1m --epochs 30 \
         --json benchmarks/results/sampling_ml-1m.json
-    python benchmarks/sampling.py --num-neighbors 10 5 --batch-size 8192 --num-neg 8 --lr 1e-2 \
-        --steps 150 --evaluate-every 15 --json benchmarks/results/sampling_growth.json
+    python benchmarks/sampling.py --num-neighbors 10 5 --batch-size 1024 --num-neg 8 --lr 1e-2 \
+        --steps 120 --evaluate-every 10 --json benchmarks/results/sampling_growth.json
 
 The first trains both for as many epochs on a dataset. The second trains on a graph as large as that
-of ``growth.py`` with 16 M edges, whose users prefer the items of a block, for as many steps, and
-records validation Recall@20 (of some users) against the seconds of training.
+of ``growth.py`` with 16 M edges, whose users prefer the items of a block, in turns of some steps,
+and records validation Recall@20 (of some users) against the seconds of training.
 """
 import argparse
+import itertools
 import time
 from pathlib import Path
 
@@ -60,25 +61,26 @@ def epochs(data, args, sampled):
             'seconds_per_epoch': history.seconds_per_epoch, 'curve': history.epochs}
 
 
-def steps(data, args, sampled):
-    r"""Trains for some steps; validation against seconds of training, ranking left out."""
-    method = build(data, args, sampled)
-    loader = InteractionLoader(data, args.batch_size, args.num_neg, seed=args.seed)
-    step, curve, seconds = Step(method, lr=args.lr), [], 0.
-    done, begin = 0, time.perf_counter()
-    while done < args.steps:
-        for batch in loader:
-            step(batch)
-            done += 1
-            if done % args.evaluate_every == 0:
-                seconds += time.perf_counter() - begin
-                value = evaluate(method, data, 'val', k=20)['val']['recall@20']
-                curve.append({'step': done, 'seconds': seconds, 'recall@20': value})
-                print('sampled' if sampled else 'full', curve[-1], flush=True)
-                begin = time.perf_counter()
-            if done == args.steps:
-                break
-    return {'curve': curve}
+def steps(data, args):
+    r"""Trains both, some steps each in turn; validation against seconds of training."""
+    loaders, trained, rows = [], [], []
+    for sampled in (False, True):
+        loaders.append(iter(InteractionLoader(data, args.batch_size, args.num_neg,
+                                              seed=args.seed)))
+        trained.append(Step(build(data, args, sampled), lr=args.lr))
+        rows.append({'sampled': sampled, 'curve': []})
+    seconds = [0., 0.]
+    for done in range(args.evaluate_every, args.steps + 1, args.evaluate_every):
+        for turn, (loader, step, row) in enumerate(zip(loaders, trained, rows)):
+            begin = time.perf_counter()
+            for batch in itertools.islice(loader, args.evaluate_every):
+                step(batch)
+            seconds[turn] += time.perf_counter() - begin
+            found = evaluate(step.recommender, data, 'val', k=20, progress=False)
+            row['curve'].append({'step': done, 'seconds': seconds[turn],
+                                 'recall@20': found['val']['recall@20']})
+            print(row['sampled'], row['curve'][-1], flush=True)
+    return rows
 
 
 def main():
@@ -107,8 +109,10 @@ def main():
             data = RandomSplit(val=0.1)(data)
     else:
         data = block_data(args.edges)
-    train = epochs if args.dataset else steps
-    rows = [{'sampled': sampled, **train(data, args, sampled)} for sampled in (False, True)]
+    if args.dataset:
+        rows = [{'sampled': sampled, **epochs(data, args, sampled)} for sampled in (False, True)]
+    else:
+        rows = steps(data, args)
     settings = {key: value for key, value in vars(args).items()
                 if key not in ('json', 'data_dir')}
     write_report(args.json, {'settings': settings, 'rows': rows})

@@ -25,6 +25,29 @@ def machine(report: dict) -> str:
             + f', a large copy moves {copy:.0f} GiB/s. {backends}')
 
 
+def sampled(report: dict) -> dict[str, dict]:
+    return {'sampled' if row['sampled'] else 'full': row for row in report['rows']}
+
+
+def at_steps(report: dict) -> str:
+    r"""Validation against the seconds of training, full and sampled side by side."""
+    full, part = (sampled(report)[name]['curve'] for name in ('full', 'sampled'))
+    return markdown([{
+        'step': f"{a['step']}", 'full (s)': f"{a['seconds']:.0f}", 'R@20': f"{a['recall@20']:.4f}",
+        'sampled (s)': f"{b['seconds']:.0f}", 'R@20 ': f"{b['recall@20']:.4f}"}
+        for a, b in zip(full, part)])
+
+
+def time_to(report: dict) -> str:
+    r"""How long each took to what both reach."""
+    curves = {name: row['curve'] for name, row in sampled(report).items()}
+    target = 0.95 * min(max(at['recall@20'] for at in curve) for curve in curves.values())
+    first = {name: next(at['seconds'] for at in curve if at['recall@20'] >= target)
+             for name, curve in curves.items()}
+    return (f"A Recall@20 of {target:.3f} takes {first['full']:.0f} s of training with full "
+            f"propagation, {first['sampled']:.0f} s with sampling")
+
+
 def write() -> None:
     growth = {label: pd.DataFrame(load(f'growth_cpu{suffix}')['rows']).set_index('edges')
               for label, suffix in (('memory kept', ''), ('default allocator', '_returned'),
@@ -41,7 +64,14 @@ def write() -> None:
                                             for label, rows in growth.items()})
     reports = {name: load(f'speed_cpu{suffix}') for name, suffix in (
         ('kept', ''), ('default', '_returned'), ('yelp', '_yelp2018'))}
-    fill('speed.md', machine=machine(reports['kept']),
+    small, large = load('sampling_ml-1m'), load('sampling_growth')
+    by_epoch = markdown([{
+        'propagation': name, 'epochs': str(len(row['curve'])),
+        'best validation R@20': f"{row['recall@20']:.4f}", 'in epoch': str(row['best_epoch'] + 1),
+        's per epoch': f"{row['seconds_per_epoch']:.1f}"} for name, row in sampled(small).items()])
+    full, part = (sampled(small)[name]['recall@20'] for name in ('full', 'sampled'))
+    fill('speed.md', by_epoch=by_epoch, gap=f'{100 * abs(part / full - 1):.1f}',
+         by_step=at_steps(large), time_to=time_to(large), machine=machine(reports['kept']),
          **{name: speed_table(report) for name, report in reports.items()},
          growth=markdown([{
              'edges': f'{edges:,}', 'users': f'{r.users:,.0f}', 'items': f"{r['items']:,.0f}",
