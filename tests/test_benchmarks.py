@@ -342,7 +342,8 @@ def test_tables_have_intervals_and_paired_differences():
 def test_old_records_say_what_made_them_and_what_ran():
     results = ROOT / 'benchmarks' / 'results'
     new = {f'{name}{part}.json' for name in CONFIGS for part in ('', '_search')}
-    new |= {path.name for path in results.glob('fuzz*.json')}  # These say it themselves.
+    # These say it themselves.
+    new |= {path.name for kind in ('fuzz', 'sampling') for path in results.glob(f'{kind}*.json')}
     assert set(program.PROVENANCE) == {path.name for path in results.glob('*.json')} - new
     assert {made['commit'] for made in program.PROVENANCE.values()} == {'aeb113e'}
     for path in results.glob('*.json'):
