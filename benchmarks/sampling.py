@@ -104,7 +104,8 @@ def main():
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     if args.dataset:
-        data = DATASETS[args.dataset](args.data_dir / args.dataset)[0]
+        root = [] if args.dataset == 'synthetic' else [args.data_dir / args.dataset]
+        data = DATASETS[args.dataset](*root)[0]
         if 'val_edge_label_index' not in data['user', 'interacts', 'item']:
             data = RandomSplit(val=0.1)(data)
     else:

@@ -7,7 +7,13 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.typing import EdgeType
 
-from pyg_advcf._checks import check_count, check_instance, check_integers, check_numbers
+from pyg_advcf._checks import (
+    check_count,
+    check_instance,
+    check_integers,
+    check_numbers,
+    shown,
+)
 from pyg_advcf.interactions import (
     EDGE_TYPE,
     num_nodes,
@@ -55,6 +61,11 @@ def bipartite(data: Data, num_users: int, edge_type: EdgeType = EDGE_TYPE) -> He
     if data.edge_index is None or not data.num_nodes:
         raise ValueError("'data' is without 'edge_index' or 'num_nodes'; set both")
     check_count('num_users', num_users, maximum=data.num_nodes - 1)
+    if not isinstance(edge_type, (tuple, list)) or len(edge_type) != 3 or not all(
+            isinstance(name, str) for name in edge_type) or edge_type[0] == edge_type[2]:
+        raise ValueError(f"'edge_type' is {shown(edge_type)}, but needs to be three names, of "
+                         f"which the first and the last differ, such as {EDGE_TYPE}")
+    edge_type = tuple(edge_type)
     edges, backward = _forward('edge_index', data.edge_index, num_users, data.num_nodes)
     # Of an interaction with an edge in both directions, the one from the user is kept.
     key = edges[0] * data.num_nodes + edges[1]
@@ -78,6 +89,8 @@ def bipartite(data: Data, num_users: int, edge_type: EdgeType = EDGE_TYPE) -> He
             continue
         if prefix == 'neg_' or label is not None:
             check_integers(f'{prefix}edge_label_index', index, (2, 'E'))
+            if label is not None:
+                check_numbers(f'{prefix}edge_label', label, (index.size(1), ))
             mixed = (index[0] < num_users) == (index[1] < num_users)
             negative = mixed if prefix == 'neg_' else mixed & (label == 0)
             index = index[:, ~negative]

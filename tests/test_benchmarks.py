@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+import torch
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -414,3 +415,22 @@ def test_fuzz_writes_a_record_and_names_what_is_unknown(tmp_path, monkeypatch, c
     for wrong in ({'minutes': 0.}, {'rounds': 0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             fuzz.fuzz(**wrong)
+
+
+@pytest.mark.parametrize('dataset', [(), ('--dataset', 'synthetic', '--epochs', '2')])
+def test_sampled_neighbourhoods_are_measured(monkeypatch, tmp_path, capsys, dataset):
+    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
+    import sampling
+    monkeypatch.setattr(sys, 'argv', [
+        'sampling.py', '--json', str(tmp_path / 'out.json'), '--edges', '20000', '--dim', '8',
+        '--num-neighbors', '3', '2', '--batch-size', '64', '--num-neg', '2', '--steps', '4',
+        '--evaluate-every', '2', *dataset])
+    monkeypatch.setattr(sampling, 'keep_freed_memory', lambda: None)
+    threads = torch.get_num_threads()
+    sampling.main()
+    torch.set_num_threads(threads)
+    found = json.loads((tmp_path / 'out.json').read_text())
+    assert [row['sampled'] for row in found['rows']] == [False, True]
+    for row in found['rows']:
+        assert len(row['curve']) == 2 and 0 <= row['curve'][-1]['recall@20'] <= 1
+    assert found['settings']['num_neighbors'] == [3, 2]

@@ -82,6 +82,12 @@ def test_a_homogeneous_graph_that_is_not_bipartite(pairs):
         bipartite(Data(num_nodes=3), 2)
     with pytest.raises(ValueError, match="'edge_index' holds ids from 0 to 49, but .* 40 nodes"):
         bipartite(Data(edge_index=stacked(pairs), num_nodes=40), USERS)
+    for wrong in ('user', ('user', 'item'), ('user', 'knows', 'user'), (1, 2, 3), None):
+        with pytest.raises(ValueError, match="'edge_type' is .* three names"):
+            bipartite(data, USERS, wrong)
+    data.edge_label_index, data.edge_label = data.edge_index[:, :4], torch.ones(3)
+    with pytest.raises(ValueError, match=r"'edge_label' has shape \[3\], but needs to be \[4\]"):
+        bipartite(data, USERS)
     with pytest.raises(ValueError, match=r"homogeneous Data; tell .* 'pyg_advcf.bipartite\(data"):
         InteractionLoader(data)
 
