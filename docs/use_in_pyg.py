@@ -15,7 +15,9 @@ PAGE = HERE / 'use_in_pyg.md'
 BASES = {'lightgcn': 'the whole graph, as `lightgcn.py`',
          'recommender_system': 'sampled and temporal, as `recommender_system.py`'}
 TITLES = {'bpr': 'BPR', 'infonce': 'InfoNCE', 'ccl': 'CCL', 'sharpcf': "SharpCF's penalty",
-          'advinfonce': 'AdvInfoNCE with its adversary', 'accf': "ACCF's views and weights"}
+          'advinfonce': 'AdvInfoNCE with its adversary', 'accf': "ACCF's views and weights",
+          'apr': 'An adversarial view (APR)', 'sgl': 'Views without some edges (SGL)',
+          'weighted': 'Weights of instances'}
 # Of no loss by themselves.
 _PARTS = {'Criterion', 'EmbeddingCriterion', 'PopularityEmbedding', 'WeightNetwork'}
 
@@ -26,6 +28,10 @@ def changed_lines(diff: str) -> int:
     blocks = (list(block) for kept, block in itertools.groupby(lines, lambda mark: mark == ' ')
               if not kept)
     return sum(max(block.count('-'), block.count('+')) for block in blocks)
+
+
+def names(base: str) -> set[str]:
+    return {path.stem for path in (LOOPS / base).glob('*.diff')}
 
 
 def diff_of(base: str, name: str) -> str:
@@ -71,12 +77,13 @@ def page() -> str:
     diffs = []
     for name, title in TITLES.items():
         counts.append(f'| {title} | ' + ' | '.join(
-            str(changed_lines(diff_of(base, name))) for base in BASES) + ' |')
+            str(changed_lines(diff_of(base, name))) if name in names(base) else ''
+            for base in BASES) + ' |')
     for base, what in BASES.items():
         source = (LOOPS / f'{base}.py').read_text(encoding='utf-8')
         diffs.append(f'### {what[0].upper()}{what[1:]}\n\n```python\n{source}```')
         diffs += [f'#### {title}\n\n```diff\n{diff_of(base, name)}```'
-                  for name, title in TITLES.items()]
+                  for name, title in TITLES.items() if name in names(base)]
     text = (LOOPS / 'page.md').read_text(encoding='utf-8')
     for mark, part in (('needs', needs()), ('counts', '\n'.join(counts)),
                        ('diffs', '\n\n'.join(diffs))):
