@@ -3,8 +3,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.tables import cell, frame
-from pages.common import NAMES, fill, grouped, load, markdown, named, plot_curves, save, tried
+from benchmarks.tables import cell, difference, frame
+from pages.common import (
+    NAMES,
+    fill,
+    grouped,
+    load,
+    markdown,
+    named,
+    plot_curves,
+    save,
+    setting,
+    tried,
+)
 
 METRICS = ('recall@10', 'ndcg@10', 'recall@20', 'ndcg@20')
 OWN = {'bpr': ['l2'], 'apr': ['epsilon', 'l2'], 'sharpcf': ['weight', 'l2'], 'sam': ['rho', 'l2']}
@@ -22,6 +33,31 @@ def gains(paired: list[dict], runs: dict[str, pd.DataFrame]) -> str:
             m: f"{found.difference[m] / base[f'test {m}'].mean():+.1%} (p {found.p[m]:.1g})"
             for m in METRICS}})
     return markdown(rows)
+
+
+def weights() -> dict[str, str]:
+    r"""SharpCF's weight and lag and APR's alpha: what was tried, and the chosen beside BPR."""
+    records = load('sharpcf_weight') + load('apr_alpha')
+    runs = dict(iter(frame(records).groupby('method', sort=False)))
+    bpr = runs.pop('bpr, l2 0.01')
+    keys = ('valid recall@20', 'test recall@20', 'test ndcg@20')
+    titles = ('validation R@20', 'R@20', 'N@20')
+    return {
+        'weights': markdown([{'method': NAMES.get(label, label), **{
+            title: cell(own[key]) for key, title in zip(keys, titles)}}
+            for label, own in {'bpr': bpr, **runs}.items()]),
+        'weights_paired': markdown([{
+            'difference': f'{NAMES.get(label, label)} minus BPR', **{
+                f'{title} | p': ' | '.join(difference(own[key], bpr[key]))
+                for key, title in zip(keys, titles)}} for label, own in runs.items()]),
+        'weights_search': markdown([{
+            'method': f"{'**' if r['chosen'] else ''}{NAMES.get(r['label'], r['label'])}"
+                      f"{'**' if r['chosen'] else ''}",
+            'setting': setting({key.removeprefix('method.'): value
+                                for key, value in r['setting'].items()}),
+            'validation R@20': f"{r['valid']:.4f}", 'best epoch': r['best_epoch'] + 1,
+            'test R@20': f"{r['test']['test']['recall@20']:.4f}"}
+            for r in load('sharpcf_weight_search') + load('apr_alpha_search')])}
 
 
 def plot_landscapes(groups: dict[str, list[dict]]) -> None:
@@ -44,7 +80,7 @@ def write() -> None:
         'recall@20': 'validation R@20', 'test/recall@20': 'test R@20',
         'test/ndcg@20': 'test N@20'}, 'sharpcf_curves.png')
     fill(
-        'sharpcf.md', seeds=str(len(runs['bpr'])),
+        'sharpcf.md', **weights(), seeds=str(len(runs['bpr'])),
         gains=gains(load('ml-1m_mf_sharpcf_paired'), runs),
         table=markdown([{
             'method': NAMES[method], **{m: cell(own[f'test {m}']) for m in METRICS},
