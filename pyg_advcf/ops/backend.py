@@ -2,6 +2,7 @@ r"""Which implementation an operation uses, and why."""
 import importlib
 import importlib.util
 import os
+from functools import cache
 from types import ModuleType
 from typing import Optional
 
@@ -89,6 +90,7 @@ def choose(operation: str, x: Tensor, backend: Optional[str] = None) -> str:
     return backend
 
 
+@cache
 def kernels(backend: str) -> ModuleType:
     r"""The module with the kernels of ``backend``; imported at first use."""
     return importlib.import_module(f'pyg_advcf.ops._{backend}')
