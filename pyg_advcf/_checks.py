@@ -191,6 +191,19 @@ def check_ids(argument: str, ids: Tensor, size: int, shape: Optional[tuple] = No
     return ids
 
 
+def check_user_ids(argument: str, user_ids: Any, num_users: int) -> Tensor:
+    r"""Returns a list or tensor of user ids as int64, ``[B]``, if all are in range."""
+    if isinstance(user_ids, (list, tuple, np.ndarray)):
+        if not all(isinstance(u, numbers.Integral) and not isinstance(u, bool) for u in user_ids):
+            raise ValueError(f"'{argument}' is {shown(user_ids)}, but needs to hold integers")
+        outside = next((u for u in user_ids if not 0 <= u < num_users), None)
+        if outside is not None:
+            raise ValueError(f"'{argument}' holds the id {outside}, but ids need to be in "
+                             f"[0, {num_users})")
+        user_ids = torch.tensor([int(u) for u in user_ids], dtype=torch.long)
+    return check_ids(argument, user_ids, num_users).view(-1)
+
+
 def check_degrees(argument: str, degree: Tensor, size: Optional[int] = None) -> Tensor:
     r"""Returns ``degree`` if it holds a finite number of at least 0 for every node.
 

@@ -3,7 +3,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol, TypeVar, Union, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,9 +12,11 @@ from tqdm import tqdm
 from pyg_advcf._checks import (
     check_bool,
     check_count,
+    check_floats,
     check_ids,
     check_instance,
     check_mask,
+    shown,
 )
 from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.ops.top_k import top_k
@@ -37,6 +39,37 @@ class Recommendations(NamedTuple):
     """
     item: Tensor
     score: Tensor
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    r"""What scores items otherwise than by dot products, as :mod:`pyg_advcf.baselines` do.
+
+    It takes the place of embeddings in :func:`~pyg_advcf.evaluate`, :func:`recommend` and
+    :func:`map_scores`.
+
+    Attributes:
+        num_users: Number of users.
+        num_items: Number of items.
+
+    Example:
+        >>> class Newest:
+        ...     num_users, num_items = 2, 4
+        ...     def scores(self, users):
+        ...         return torch.arange(4.).repeat(users.numel(), 1)
+        >>> recommend(Newest(), torch.tensor([1]), k=2).item
+        tensor([[3, 2]])
+    """
+    num_users: int
+    num_items: int
+
+    def scores(self, users: Tensor) -> Tensor:
+        r"""Scores of all items for the users ``[B]``: a new tensor ``[B, num_items]``.
+
+        :math:`-\infty` for items that are no candidates. Chunks of users may be asked for from
+        several threads at once.
+        """
+        ...
 
 
 def _largest(argument: str, z: Embeddings) -> list[float]:
@@ -105,6 +138,16 @@ def rankable(
     return check_scorable(argument, similarity.prepare(z))
 
 
+def _check_source(argument: str, z: Union[Embeddings, Scorer]) -> tuple[int, int]:
+    r"""The numbers of users and items that ``z`` scores, if it can score any."""
+    if not isinstance(z, Scorer):
+        return tuple(table.size(0) for table in check_scorable(argument, z))
+    if isinstance(z, type):
+        raise ValueError(f"'{argument}' is {shown(z)}, but needs to be an instance of it")
+    return tuple(check_count(f'{argument}.{name}', getattr(z, name))
+                 for name in ('num_users', 'num_items'))
+
+
 def _in_order(work: Callable[[Tensor], T], chunks: Sequence[Tensor], threads: int) -> Iterator[T]:
     r"""The results of all chunks, each computed on one thread, ``threads`` of them at a time."""
     if threads == 1:
@@ -123,13 +166,13 @@ def _in_order(work: Callable[[Tensor], T], chunks: Sequence[Tensor], threads: in
 
 def map_scores(
     rank: Callable[[Tensor, Tensor], T],
-    z: Embeddings,
+    z: Union[Embeddings, Scorer],
     users: Tensor,
     batch_size: int = BATCH_SIZE,
     candidates: Optional[Tensor] = None,
     progress: bool = False,
 ) -> Iterator[T]:
-    r"""Dot products of users with all items, ``batch_size`` users at a time.
+    r"""Scores of all items for users, ``batch_size`` users at a time.
 
     On CPU as many of these chunks are computed at once as PyTorch has threads
     (:func:`torch.set_num_threads`), each on one thread; the results do not depend on how many.
@@ -139,7 +182,7 @@ def map_scores(
             :math:`-\infty` for items that are no candidates. It may change the scores, which are
             overwritten in the next turn, and runs on another thread than the caller.
         z: Embeddings of all users and items whose dot products rank the items; see
-            :meth:`pyg_advcf.nn.Similarity.prepare`.
+            :meth:`pyg_advcf.nn.Similarity.prepare`. Or a :class:`Scorer`.
         users: ``[U]``; may repeat.
         batch_size: Users scored at once; memory grows with ``batch_size * num_items`` for each
             thread.
@@ -148,29 +191,34 @@ def map_scores(
 
     Raises:
         ValueError: If ``z`` does not hold all rows, a score might not be finite, an id is out of
-            range, or an argument is of another kind.
+            range, an argument is of another kind, or a :class:`Scorer` returns something else.
 
     Yields:
         What ``rank`` returned, in the order of the users.
     """
     check_instance('rank', rank, Callable, 'a function of users and scores')
-    check_scorable('z', z)
-    users = check_ids('users', users, z.user.size(0), ('U', ))
+    num_users, num_items = _check_source('z', z)
+    users = check_ids('users', users, num_users, ('U', ))
     check_count('batch_size', batch_size)
     check_bool('progress', progress)
     barred = None
     if candidates is not None:
-        check_mask('candidates', candidates, (z.item.size(0), ))
+        check_mask('candidates', candidates, (num_items, ))
         barred = (~candidates).nonzero().view(-1)
     chunks = users.split(batch_size)  # One for no users.
     own = threading.local()
 
+    def score(chunk: Tensor) -> Tensor:
+        if isinstance(z, Scorer):
+            return check_floats('z.scores(users)', z.scores(chunk), (chunk.numel(), num_items))
+        if not hasattr(own, 'buffer'):
+            # One for all chunks of a thread: a fresh one would be faulted in page by page.
+            own.buffer = z.user.new_empty(chunks[0].numel(), num_items)
+        return torch.mm(z.user[chunk], z.item.t(), out=own.buffer[:chunk.numel()])
+
     def work(chunk: Tensor) -> T:
         with torch.no_grad():
-            if not hasattr(own, 'buffer'):
-                # One for all chunks of a thread: a fresh one would be faulted in page by page.
-                own.buffer = z.user.new_empty(chunks[0].numel(), z.item.size(0))
-            scores = torch.mm(z.user[chunk], z.item.t(), out=own.buffer[:chunk.numel()])
+            scores = score(chunk)
             if barred is not None:
                 scores.index_fill_(1, barred, -math.inf)
             return rank(chunk, scores)
@@ -184,7 +232,7 @@ def map_scores(
 
 
 def recommend(
-    z: Embeddings,
+    z: Union[Embeddings, Scorer],
     users: Tensor,
     k: int,
     seen: Optional[PairSet] = None,
@@ -192,7 +240,7 @@ def recommend(
     batch_size: int = BATCH_SIZE,
     progress: bool = False,
 ) -> Recommendations:
-    r"""The ``k`` items with the largest dot products for each user.
+    r"""The ``k`` items with the largest scores for each user.
 
     Args:
         z: As of :func:`map_scores`.
@@ -215,10 +263,10 @@ def recommend(
     check_count('k', k)
     if seen is not None:
         check_instance('seen', seen, PairSet, 'a PairSet, as backbone.known')
-        check_embeddings('z', z)
-        if (seen.num_users, seen.num_items) != (z.user.size(0), z.item.size(0)):
+        sizes = _check_source('z', z)
+        if (seen.num_users, seen.num_items) != sizes:
             raise ValueError(f"'seen' is of {seen.num_users} users and {seen.num_items} items, but "
-                             f"'z' embeds {z.user.size(0)} and {z.item.size(0)}")
+                             f"'z' is of {sizes[0]} and {sizes[1]}")
 
     def rank(chunk: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         if seen is not None:

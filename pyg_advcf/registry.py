@@ -1,4 +1,4 @@
-r"""Names under which datasets, backbones and methods are found by examples, docs and tests."""
+r"""Names under which datasets, backbones, methods and the like are found."""
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -57,3 +57,4 @@ DATASETS = Registry('dataset')
 BACKBONES = Registry('backbone')
 CRITERIA = Registry('criterion')
 METHODS = Registry('method')
+BASELINES = Registry('baseline')

@@ -36,7 +36,7 @@ from pyg_advcf.interactions import (
 from pyg_advcf.nn.similarity import Dot, Similarity, check_similarity
 from pyg_advcf.ops.top_k import top_k
 from pyg_advcf.pairs import PairSet
-from pyg_advcf.ranking import BATCH_SIZE, map_scores, rankable
+from pyg_advcf.ranking import BATCH_SIZE, Scorer, map_scores, rankable
 
 _PER_USER = {
     'recall': LinkPredRecall,
@@ -139,13 +139,15 @@ def evaluate(
     hits, as in the code of AdvInfoNCE.
 
     Args:
-        model: A recommender, a backbone, or :class:`~pyg_advcf.Embeddings`.
+        model: A recommender, a backbone, :class:`~pyg_advcf.Embeddings`, or a
+            :class:`~pyg_advcf.ranking.Scorer`, as all of :mod:`pyg_advcf.baselines` are.
         data: Interactions with held-out splits.
         splits: Names of splits; all test sets by default.
         k: List lengths.
         metrics: Names from the list above.
         protocol: ``'clean'`` or ``'official'``.
-        similarity: How to compare; that of the recommender, else :class:`~pyg_advcf.nn.Dot`.
+        similarity: How to compare; that of the recommender, else :class:`~pyg_advcf.nn.Dot`. Not
+            for a scorer.
         batch_size: Users scored at once; memory grows with ``batch_size * num_items`` for each
             thread of PyTorch, which all rank. The values do not depend on their number.
         per_user: Whether to return float64 values per user instead of averages, for significance
@@ -189,6 +191,7 @@ def evaluate(
     num_users, num_items = num_nodes(data)
     z = _embed(model, similarity, num_users, num_items)
     candidates = candidate_mask(data)
+    barred = None if candidates is None else (~candidates).nonzero().view(-1)
     tasks = {split: _build(data, split, protocol) for split in splits}
     collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
 
@@ -201,17 +204,18 @@ def evaluate(
                 continue
             # With a single split all rows are its own, and the scores are not needed again.
             own = scores if len(tasks) == 1 else scores[inside]
-            if protocol == 'official' and candidates is not None and split.startswith('test'):
-                row, item = task.truth.of_users(user)
-                barred = ~candidates[item]
-                row, item = row[barred], item[barred]
-                own[row, item] = (z.user[user[row]] * z.item[item]).sum(-1)
+            if barred is not None:
+                pairs = task.truth.of_users(user)
+                kept = own[pairs]
+                own.index_fill_(1, barred, float('-inf'))
+                if protocol == 'official' and split.startswith('test'):
+                    own[pairs] = kept
             own[task.masked.of_users(user)] = float('-inf')
             found[split] = user, top_k(own, max(ks))[0]
         return found
 
     users = torch.unique(torch.cat([task.users for task in tasks.values()]))
-    for found in map_scores(rank, z, users, batch_size, candidates, progress):
+    for found in map_scores(rank, z, users, batch_size, progress=progress):
         for split, (user, ranked) in found.items():
             collected[split].update(user, ranked, tasks[split].truth.of_users(user))
     return {split: collected[split].compute(per_user) for split in splits}
@@ -238,7 +242,16 @@ def final_embeddings(model: Any) -> Embeddings:
 
 
 def _embed(model: Any, similarity: Optional[Similarity], num_users: int,
-           num_items: int) -> Embeddings:
+           num_items: int) -> Union[Embeddings, Scorer]:
+    if isinstance(model, Scorer) and not isinstance(model, type):
+        if similarity is not None:
+            raise ValueError(f"'similarity' is {shown(similarity)}, but 'model' scores by itself; "
+                             f"leave it out, or pass embeddings of the model if it has any")
+        if (model.num_users, model.num_items) != (num_users, num_items):
+            raise ValueError(f"'model' scores {model.num_items} items for {model.num_users} users, "
+                             f"but 'data' has {num_items} items and {num_users} users; fit it to "
+                             f"these data")
+        return model
     z = final_embeddings(model)
     if similarity is None:
         similarity = getattr(model, 'similarity', None)

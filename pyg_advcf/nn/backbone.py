@@ -1,9 +1,7 @@
 r"""What all backbones share: the training graph, the parts that a batch reads, recommendation."""
-import numbers
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,11 +12,10 @@ from torch_geometric.typing import EdgeType
 from pyg_advcf import ranking
 from pyg_advcf._checks import (
     check_count,
-    check_ids,
     check_instance,
     check_pairs,
+    check_user_ids,
     reads_values,
-    shown,
 )
 from pyg_advcf._modes import evaluation_mode
 from pyg_advcf.batch import Batch, check_batch
@@ -296,7 +293,7 @@ class Backbone(Recorded, nn.Module):
         check_count('k', k)
         check_count('batch_size', batch_size)
         device = self.graph.device
-        user_ids = self._user_ids(user_ids).to(device)
+        user_ids = check_user_ids('user_ids', user_ids, self.num_users).to(device)
         similarity = check_similarity('similarity', Dot() if similarity is None else similarity)
         z = self.embeddings() if z is None else z
         z = ranking.rankable('z', z, similarity, self.num_users, self.num_items)
@@ -307,18 +304,6 @@ class Backbone(Recorded, nn.Module):
             raise ValueError(f"'similarity' is {similarity!r}, whose scores exceed the largest "
                              f"{score.dtype}; raise its temperature")
         return Recommendations(found.item, score)
-
-    def _user_ids(self, user_ids: Any) -> Tensor:
-        if isinstance(user_ids, (list, tuple, np.ndarray)):
-            if not all(isinstance(u, numbers.Integral) and not isinstance(u, bool)
-                       for u in user_ids):
-                raise ValueError(f"'user_ids' is {shown(user_ids)}, but needs to hold integers")
-            outside = next((u for u in user_ids if not 0 <= u < self.num_users), None)
-            if outside is not None:
-                raise ValueError(f"'user_ids' holds the id {outside}, but ids need to be in "
-                                 f"[0, {self.num_users})")
-            user_ids = torch.tensor([int(u) for u in user_ids], dtype=torch.long)
-        return check_ids('user_ids', user_ids, self.num_users).view(-1)
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}({self.num_users} users, {self.num_items} items, '

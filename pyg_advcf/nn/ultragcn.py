@@ -4,21 +4,18 @@ from typing import Optional
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import sparse
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_count, check_name, check_positive
 from pyg_advcf.batch import Batch, check_batch
+from pyg_advcf.co_occurrence import interaction_matrix, nearest_items
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import EDGE_TYPE, num_nodes, validate
 from pyg_advcf.nn.mf import MF
 from pyg_advcf.ops import sampled_product
-from pyg_advcf.ops.top_k import top_k
 from pyg_advcf.registry import BACKBONES
-
-_ENTRIES = 2**22  # Co-occurrences held at once.
 
 
 def item_neighbours(data: HeteroData, k: int = 10, variant: str = 'code',
@@ -60,46 +57,16 @@ def item_neighbours(data: HeteroData, k: int = 10, variant: str = 'code',
     data = validate(data, edge_type)
     check_count('k', k)
     check_name('variant', variant, ('code', 'paper'))
-    num_users, num_items = num_nodes(data)
-    user, item = data[EDGE_TYPE].edge_index.cpu().numpy()
-    r = sparse.csr_matrix((np.ones(user.size), (user, item)), shape=(num_users, num_items))
-    by_item = r.T.tocsr()
-    count = np.diff(by_item.indptr)  # The diagonal of G.
-    total = by_item @ np.diff(r.indptr).astype(float)  # Its row sums, without G itself.
+    r = interaction_matrix(data[EDGE_TYPE].edge_index, *num_nodes(data))
+    count = np.bincount(r.indices, minlength=r.shape[1])  # The diagonal of G.
+    total = r.T @ np.diff(r.indptr).astype(float)  # Its row sums, without G itself.
     if variant == 'code':
         left, right = np.sqrt(total + 1) / np.maximum(total, 1), 1 / np.sqrt(total + 1)
     else:
         left = np.sqrt(total) / np.maximum(total - count, 1)
         right = 1 / np.sqrt(np.maximum(total, 1))
-
-    ids = torch.zeros(num_items, k, dtype=torch.long)
-    weights = torch.zeros(num_items, k, dtype=torch.float64)
-    # Rows of like length together, so that padding them to the longest wastes little.
-    bound = np.minimum(total, num_items).astype(np.int64)
-    order = np.argsort(bound, kind='stable')
-    start = 0
-    while start < num_items:
-        # At least one row, else as many as fit at the length of the longest.
-        width = bound[order[start:]] * np.arange(1, num_items - start + 1)
-        stop = start + max(int(np.searchsorted(width, _ENTRIES, side='right')), 1)
-        rows, start = order[start:stop], stop
-        product = (by_item[rows] @ r).tocsr()
-        product.sort_indices()
-        length = np.diff(product.indptr)
-        row = np.repeat(np.arange(rows.size), length)
-        place = np.arange(row.size) - product.indptr[row]
-        value = product.data * left[rows[row]] * right[product.indices]
-        if variant == 'paper':
-            value[product.indices == rows[row]] = -np.inf
-        shape = rows.size, max(int(length.max(initial=0)), 1)
-        padded, column = np.full(shape, -np.inf), np.zeros(shape, dtype=np.int64)
-        padded[row, place], column[row, place] = value, product.indices
-        found, weight = top_k(torch.from_numpy(padded), k)
-        present = found >= 0
-        found = torch.from_numpy(column).gather(1, found.clamp(min=0))
-        rows = torch.from_numpy(rows)
-        ids[rows], weights[rows] = found.where(present, 0), weight.where(present, 0.)
-    return ids, weights
+    return nearest_items(r, k, lambda i, j, common: common * left[i] * right[j],
+                         itself=variant == 'code')
 
 
 @BACKBONES.register('ultragcn')

@@ -2,9 +2,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pyg_advcf import EDGE_TYPE, InteractionLoader, degrees, interaction_data, methods
+from pyg_advcf import (
+    EDGE_TYPE,
+    InteractionLoader,
+    co_occurrence,
+    degrees,
+    interaction_data,
+    methods,
+)
 from pyg_advcf.criteria import constraint_weights
-from pyg_advcf.nn import MF, UltraGCN, ultragcn
+from pyg_advcf.nn import MF, UltraGCN
 from pyg_advcf.nn.ultragcn import item_neighbours
 
 
@@ -30,7 +37,7 @@ def dense_omega(data, variant):
 @pytest.mark.parametrize('entries', [1, 500, 2**22])
 @pytest.mark.parametrize('k', [1, 10, 50])
 def test_neighbours_equal_a_dense_loop(toy, monkeypatch, variant, entries, k):
-    monkeypatch.setattr(ultragcn, '_ENTRIES', entries)
+    monkeypatch.setattr(co_occurrence, '_ENTRIES', entries)
     omega = dense_omega(toy, variant)
     ids, weights = item_neighbours(toy, k, variant)
     assert ids.shape == weights.shape == (40, k)
