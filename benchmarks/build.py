@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Sequence
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Optional, Union
 
 import torch
 from torch_geometric.data import HeteroData
@@ -17,8 +17,9 @@ from torch_geometric.utils import coalesce
 from benchmarks.arguments import ConfigError, received
 from pyg_advcf import InteractionLoader, evaluate, fit, interaction_data, training
 from pyg_advcf._checks import check_name
+from pyg_advcf.baselines import Baseline
 from pyg_advcf.interactions import EDGE_TYPE, is_split_key, num_nodes, split_names
-from pyg_advcf.registry import BACKBONES, DATASETS, METHODS
+from pyg_advcf.registry import BACKBONES, BASELINES, DATASETS, METHODS
 from pyg_advcf.training import Step, step_for
 from pyg_advcf.transforms import SampleUsers
 
@@ -49,15 +50,21 @@ def load(spec: Spec, data_dir: str) -> HeteroData:
     root = [] if name == 'synthetic' else [os.path.join(data_dir, name)]
     data = prepare(DATASETS[name](*root, **arguments)[0],
                    **received(prepare, spec['prepare']['arguments'], 'data')[1])
-    for split in ('val', 'outer') if spec['step']['name'] == 'BilevelStep' else ('val', ):
+    step = spec.get('step', {}).get('name')
+    for split in ('val', 'outer') if step == 'BilevelStep' else ('val', ):
         if split not in split_names(data):
             raise ConfigError(f"'data' is '{name}' without a split '{split}'; hold one out with "
                               f"RandomSplit among the transforms of 'prepare'")
     return data
 
 
-def build(spec: Spec, data: HeteroData) -> tuple[Spec, Step, InteractionLoader]:
-    r"""Builds a run over the data, and fills in its spec what that does not say."""
+def build(spec: Spec, data: HeteroData) -> tuple[Spec, Union[Step, Baseline],
+                                                 Optional[InteractionLoader]]:
+    r"""Builds a run over the data, and fills in its spec what that does not say.
+
+    A baseline is fitted then: it has no loader, and of the groups of training nothing but what is
+    monitored.
+    """
     spec = dict(spec)
 
     def passed(group: str, target: Callable, *own: str) -> dict[str, Any]:
@@ -70,20 +77,27 @@ def build(spec: Spec, data: HeteroData) -> tuple[Spec, Step, InteractionLoader]:
 
     passed('data', named('data', DATASETS), 'root', 'transform', 'pre_transform', 'force_reload')
     passed('prepare', prepare, 'data')
-    cls = named('backbone', BACKBONES)
-    backbone = cls(data, **passed('backbone', cls, 'data'))
-    cls = named('method', METHODS)
-    recommender = cls(backbone, **passed('method', cls, 'backbone'))
-    loader = InteractionLoader(data, **passed('loader', InteractionLoader, 'data'))
-    default = type(step_for(recommender, loader))
-    cls = named('step', STEPS) if 'name' in spec['step'] else default
-    kwargs = passed('step', cls, 'recommender', 'outer_loader', '_others')
-    step = (step_for(recommender, loader, **kwargs) if cls is default
-            else cls(recommender, **kwargs))
+    method, loader = named('method', {**METHODS, **BASELINES}), None
+    if spec['method']['name'] in BASELINES:
+        recommender = built = method(data, **passed('method', method, 'data'))
+        for group in ('backbone', 'step', 'loader'):
+            spec.pop(group, None)
+    else:
+        cls = named('backbone', BACKBONES)
+        backbone = cls(data, **passed('backbone', cls, 'data'))
+        recommender = method(backbone, **passed('method', method, 'backbone'))
+        loader = InteractionLoader(data, **passed('loader', InteractionLoader, 'data'))
+        default = type(step_for(recommender, loader))
+        cls = named('step', STEPS) if 'name' in spec['step'] else default
+        kwargs = passed('step', cls, 'recommender', 'outer_loader', '_others')
+        built = (step_for(recommender, loader, **kwargs) if cls is default
+                 else cls(recommender, **kwargs))
     passed('fit', fit, 'step', 'loader', 'lr', 'evaluate', 'track', 'checkpoint', 'resume',
            'progress')
+    if loader is None:
+        spec['fit']['arguments'] = {'monitor': spec['fit']['arguments']['monitor']}
     passed('evaluate', evaluate, 'model', 'data', 'protocol', 'similarity', 'per_user')
     for measure in spec['measures'].values():
         inspect.signature(resolve_name(measure['function'])).bind(
             recommender, data, **measure.get('arguments', {}))
-    return spec, step, loader
+    return spec, built, loader

@@ -8,7 +8,7 @@ import yaml
 from optuna.pruners import BasePruner, NopPruner
 
 from benchmarks.arguments import ConfigError, naming, received
-from pyg_advcf.registry import METHODS
+from pyg_advcf.registry import BASELINES, METHODS
 
 CONFIGS = Path(__file__).parent / 'configs'
 # Each has the arguments of one constructor or function, and perhaps the `name` of it.
@@ -65,7 +65,7 @@ def load(config: str) -> Comparison:
         entry = dict(entries[label])
         base = whole(entry.pop('like')) if 'like' in entry else {}
         group = base.get('method', {})
-        name = label if label in METHODS else group.get('name', label)
+        name = label if label in {*METHODS, *BASELINES} else group.get('name', label)
         return merged({**base, 'method': {**group, 'name': name}}, entry)
 
     methods = {}

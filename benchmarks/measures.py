@@ -1,12 +1,14 @@
 r"""Figures of a recommender that comparisons record beside the test sets."""
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from torch_geometric.data import HeteroData
 
-from pyg_advcf import Recommender
+from pyg_advcf import EDGE_TYPE, Recommender, evaluate
+from pyg_advcf.baselines import Baseline
 from pyg_advcf.diagnostics import hardness_report
-from pyg_advcf.interactions import held_out, num_nodes
+from pyg_advcf.interactions import held_out, num_nodes, split_key
+from pyg_advcf.record import arguments
 
 
 def hardness(recommender: Recommender, data: HeteroData, split: Optional[str] = None,
@@ -20,3 +22,12 @@ def hardness(recommender: Recommender, data: HeteroData, split: Optional[str] = 
     return {'kl_uniform_p': report.kl_uniform_p, 'false_negatives': report.false_negative_rate,
             'chance': report.chance_rate,
             **{f'bin_{place}': float(value) for place, value in enumerate(report.hardness)}}
+
+
+def refitted(baseline: Baseline, data: HeteroData, **kwargs: Any) -> dict[str, dict[str, float]]:
+    r"""The test sets after a fit with the same settings on the pairs of validation, too."""
+    whole = data.clone()
+    store = whole[EDGE_TYPE]
+    store.edge_index = torch.cat([store.edge_index, store[split_key('val')]], dim=1)
+    del store[split_key('val')]
+    return evaluate(type(baseline)(**{**arguments(baseline), 'data': whole}), whole, **kwargs)

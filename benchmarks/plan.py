@@ -31,8 +31,9 @@ class Plan:
         self.label, self.method = label, method
         keys = dict.fromkeys([*method.space, *itertools.chain(*method.settings)])
         with naming(f"method '{label}'"):
+            groups = set(GROUPS) & self.spec({}, 0).keys()  # A baseline has fewer.
             for key in keys:
-                check_name('space', key.partition('.')[0], GROUPS)
+                check_name('space', key.partition('.')[0], groups)
             values = {key: [self._received({key: value}, [key])[key] for value in [
                 *method.space.get(key, ()), *(s[key] for s in method.settings if key in s)]]
                 for key in keys}

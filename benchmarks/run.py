@@ -3,6 +3,7 @@ import hashlib
 import itertools
 import json
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from pkgutil import resolve_name
@@ -14,12 +15,12 @@ from torch_geometric import seed_everything
 from torch_geometric.data import HeteroData
 
 from benchmarks.build import Spec, build, load
-from pyg_advcf import Recommender, evaluate, fit
+from pyg_advcf import InteractionLoader, Recommender, evaluate, fit
 from pyg_advcf.files import load_safely
 from pyg_advcf.interactions import held_out, known_pairs, num_nodes
 from pyg_advcf.metrics import evaluate_by_user
 from pyg_advcf.pairs import PairSet
-from pyg_advcf.training import History
+from pyg_advcf.training import History, Step
 
 Record = dict[str, Any]
 
@@ -57,6 +58,12 @@ def _test(recommender: Recommender, data: HeteroData, **kwargs: Any) -> dict[str
                         or seen.contains(*held_out(data, split)).any()}}
 
 
+def _validation(spec: Spec, recommender: Any, data: HeteroData) -> dict[str, float]:
+    name, _, k = spec['fit']['arguments']['monitor'].partition('@')
+    names = dict.fromkeys([name, 'recall', 'ndcg'])
+    return evaluate(recommender, data, 'val', int(k), names)['val']
+
+
 def run(spec: Spec, work: Path, data_dir: str, trial: Optional[optuna.Trial] = None) -> Record:
     r"""Trains and measures a run, unless that is done; goes on where it was interrupted."""
     path, done = _path(spec, work), record_of(spec, work)
@@ -64,15 +71,38 @@ def run(spec: Spec, work: Path, data_dir: str, trial: Optional[optuna.Trial] = N
         return done
     data = load(spec, data_dir)
     seed_everything(spec['seed'])
-    spec, step, loader = build(spec, data)
-    schedule, checkpoint = spec['fit']['arguments'], path.with_suffix('.pt')
-    name, _, k = schedule['monitor'].partition('@')
+    start = time.perf_counter()
+    spec, built, loader = build(spec, data)
+    if loader is None:
+        recommender, seconds = built, time.perf_counter() - start
+        metrics, monitor = _validation(spec, recommender, data), spec['fit']['arguments']['monitor']
+        history = History([{'epoch': 0, 'seconds': seconds, 'evaluated': True, **metrics}], 0,
+                          metrics[monitor])
+    else:
+        recommender = built.recommender
+        history = _trained(spec, built, loader, data, path.with_suffix('.pt'), trial)
+    record = {
+        'dataset': spec['data']['name'], 'users': spec['prepare']['arguments']['users'],
+        'seed': spec['seed'], 'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
+        'valid': {spec['fit']['arguments']['monitor']: history.best_value},
+        'test': _test(recommender, data, **spec['evaluate']['arguments']),
+        'train_seconds_per_epoch': history.seconds_per_epoch,
+        **_extras(spec, recommender, data, history),
+        **{key: value for key, value in spec.items() if key not in ('seed', 'curves')}}
+    write_json(path, [record])
+    path.with_suffix('.pt').unlink(missing_ok=True)
+    return record
+
+
+def _trained(spec: Spec, step: Step, loader: InteractionLoader, data: HeteroData, checkpoint: Path,
+             trial: Optional[optuna.Trial]) -> History:
+    r"""Trains a method, from its checkpoint if there is one."""
+    schedule, recommender = spec['fit']['arguments'], step.recommender
     start = load_safely(checkpoint, 'delete it')['epoch'] if checkpoint.exists() else -1
     epochs = itertools.count(start + schedule['evaluate_every'], schedule['evaluate_every'])
 
     def validate() -> dict[str, float]:
-        names = dict.fromkeys([name, 'recall', 'ndcg'])
-        metrics = evaluate(step.recommender, data, 'val', int(k), names)['val']
+        metrics = _validation(spec, recommender, data)
         epoch = next(epochs)
         if trial is not None and epoch >= step.warmup_epochs:
             trial.report(metrics[schedule['monitor']], epoch)
@@ -83,30 +113,20 @@ def run(spec: Spec, work: Path, data_dir: str, trial: Optional[optuna.Trial] = N
     followed = _followed(spec)
 
     def curves() -> dict[str, float]:
-        found = _measured(spec, followed, step.recommender, data)
+        found = _measured(spec, followed, recommender, data)
         if spec['curves']:
-            found |= _test(step.recommender, data, k=int(k), metrics=('recall', 'ndcg'))
+            k = int(schedule['monitor'].partition('@')[2])
+            found |= _test(recommender, data, k=k, metrics=('recall', 'ndcg'))
         return {f'{group}/{key}': value for group, values in found.items()
                 for key, value in values.items()}
 
     try:
-        history = fit(step, loader, evaluate=validate,
-                      track=curves if spec['curves'] or followed else None,
-                      checkpoint=checkpoint, resume=True, progress=False, **schedule)
+        return fit(step, loader, evaluate=validate,
+                   track=curves if spec['curves'] or followed else None,
+                   checkpoint=checkpoint, resume=True, progress=False, **schedule)
     except (optuna.TrialPruned, FloatingPointError):
         checkpoint.unlink(missing_ok=True)
         raise
-    record = {
-        'dataset': spec['data']['name'], 'users': spec['prepare']['arguments']['users'],
-        'seed': spec['seed'], 'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
-        'valid': {schedule['monitor']: history.best_value},
-        'test': _test(step.recommender, data, **spec['evaluate']['arguments']),
-        'train_seconds_per_epoch': history.seconds_per_epoch,
-        **_extras(spec, step.recommender, data, history),
-        **{key: value for key, value in spec.items() if key not in ('seed', 'curves')}}
-    write_json(path, [record])
-    checkpoint.unlink(missing_ok=True)
-    return record
 
 
 def _followed(spec: Spec) -> list[str]:

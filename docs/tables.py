@@ -6,7 +6,7 @@ from pathlib import Path
 from pyg_advcf import InteractionLoader
 from pyg_advcf.datasets import SyntheticExposure
 from pyg_advcf.methods import UnsupportedBackbone
-from pyg_advcf.registry import BACKBONES, CRITERIA, DATASETS, METHODS
+from pyg_advcf.registry import BACKBONES, BASELINES, CRITERIA, DATASETS, METHODS
 from pyg_advcf.training import step_for
 from pyg_advcf.transforms import RandomSplit
 
@@ -18,7 +18,8 @@ def what_exists() -> str:
     r"""A Markdown table of everything that is registered: classes, and functions that build."""
     lines = ['| | name | in code | what it is |', '|---|---|---|---|']
     for title, registry in (('dataset', DATASETS), ('backbone', BACKBONES),
-                            ('criterion', CRITERIA), ('method', METHODS)):
+                            ('criterion', CRITERIA), ('method', METHODS),
+                            ('baseline', BASELINES)):
         for name, entry in sorted(registry.items()):
             package = entry.__module__.split('.')[1]
             first = inspect.getdoc(entry).split('\n\n')[0].replace('\n', ' ')

@@ -1,5 +1,6 @@
 r"""Adversarial and contrastive collaborative filtering on PyTorch Geometric."""
 from pyg_advcf import (
+    baselines,
     criteria,
     datasets,
     diagnostics,
@@ -36,7 +37,7 @@ __version__ = '0.1.0'
 
 __all__ = ['Batch', 'BilevelStep', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader',
            'LightGCN', 'MF', 'MinMaxStep', 'Recommender', 'SAMStep', 'Step', 'as_graph',
-           'bipartite', 'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate', 'fit',
-           'from_link_split', 'held_out', 'interaction_data', 'interaction_graph', 'known_pairs',
-           'loader', 'methods', 'metrics', 'nn', 'ops', 'resolve_edge_type', 'split_names',
-           'to_link_split', 'training', 'transforms', 'validate']
+           'baselines', 'bipartite', 'criteria', 'datasets', 'degrees', 'diagnostics', 'evaluate',
+           'fit', 'from_link_split', 'held_out', 'interaction_data', 'interaction_graph',
+           'known_pairs', 'loader', 'methods', 'metrics', 'nn', 'ops', 'resolve_edge_type',
+           'split_names', 'to_link_split', 'training', 'transforms', 'validate']

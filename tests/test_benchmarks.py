@@ -20,9 +20,11 @@ sys.path[:0] = [str(ROOT)]
 from benchmarks import __main__ as program  # noqa: E402
 from benchmarks import config, plan, run, tables  # noqa: E402
 from benchmarks.arguments import ConfigError  # noqa: E402
-from benchmarks.build import build  # noqa: E402
+from benchmarks.build import build, load  # noqa: E402
 from benchmarks.harness import Harness  # noqa: E402
-from pyg_advcf.registry import METHODS  # noqa: E402
+from pyg_advcf import EDGE_TYPE, evaluate, held_out, interaction_data  # noqa: E402
+from pyg_advcf.baselines import ItemKNN  # noqa: E402
+from pyg_advcf.registry import BASELINES, METHODS  # noqa: E402
 
 CONFIGS = sorted(path.stem for path in config.CONFIGS.glob('*.yaml'))
 TINY = {
@@ -61,18 +63,23 @@ def test_every_configuration_can_be_run(name, tmp_path):
     budget = harness.comparison.budget
     for label, method in harness.comparison.methods.items():
         searched = next(p for p in harness.plans if p.label == label)
-        assert searched.budget == budget or searched.budget >= 2, label
+        if label != 'popularity':  # Which has nothing to search.
+            assert searched.budget == budget or searched.budget >= 2, label
+            assert bool(searched.choices) == (budget > 1), label
         assert all(len(values) > 1 for values in searched.choices.values()), label
-        assert bool(searched.choices) == (budget > 1), label
         assert len(searched.first) == 1 + len(method.settings) <= max(budget, 1)
         spec = searched.spec(searched.first[0], 3)
         # The published setting is what the file says without a search, filled in by the signatures.
         for group, arguments in method.groups.items():
             for key, value in arguments.items():
-                if key != 'name' and not isinstance(value, (list, dict)):
+                if key != 'name' and value != '$seed' and not isinstance(value, (list, dict)):
                     # YAML reads 1e-3 as a string.
                     received = spec[group]['arguments'][key]
                     assert received == type(received)(value), (label, group, key)
+        if spec['method']['name'] in BASELINES:
+            assert not spec.keys() & {'backbone', 'step', 'loader'} and spec['seed'] == 3
+            assert json.dumps(build(spec, plan._tiny())[0]) == json.dumps(spec)
+            continue
         recommender = build(spec, plan._tiny())[1].recommender
         assert (spec['loader']['arguments']['num_neg'] > 1) == (recommender.negatives == 'many')
         assert spec['seed'] == spec['loader']['arguments']['seed'] == 3
@@ -134,6 +141,8 @@ def test_files_extend_others_and_methods_are_like_others(write):
     ({'methods': {'lightgcl': {}}}, "method 'lightgcl'.*low-rank.*LightGCL"),
     ({'space': {'method.temprature': [1]}}, "'temprature'"),
     ({'space': {'method.temperature': ['hot']}}, "temperature.*hot"),
+    ({'methods': {'ease': {}}, 'space': {'step.lr': [1.]}}, "method 'ease'.*'space' is 'step'"),
+    ({'methods': {'ease': {'method': {'l2': 0}}}, 'space': {}}, "method 'ease'.*'l2' is 0"),
     ({'space': {'methods.temperature': [1]}}, "'methods'.*Did you mean 'method'"),
     ({'space': {'method.temperature': [-2.]}}, "'temperature' is -2"),
     ({'prepare': {'transforms': [{'class_path': 'pyg_advcf.transforms.RandomSplit',
@@ -222,6 +231,48 @@ def test_a_comparison_is_searched_run_and_recorded_once(write, tmp_path, capsys,
     assert '2/4' in out and 'coat_lightgcn_all.json: commit aeb113e, python' in out
     with pytest.raises(ConfigError, match="'against' is 'bpr', but the methods are infonce"):
         program.show('tiny', 'bpr', tmp_path / 'out')
+
+
+def test_baselines_are_fitted_beside_methods(write, tmp_path):
+    shared = {key: TINY[key] for key in ('data', 'backbone', 'loader', 'fit')}
+    path, work = write({**shared, 'curves': True, 'seeds': [0, 1], 'budget': 3, 'methods': {
+        'infonce': {'space': {'step.lr': [1e-2, 1e-3]}},
+        'popularity': {}, 'own label': {'method': {'name': 'gf_cf', 'rank': 9}},
+        'ease': {'space': {'method.l2': [1, 20, 400]}},
+        'ials': {'method': {'dim': 4, 'seed': '$seed'}},
+        'item_knn': {'measures': {'refit': {'function': 'benchmarks.measures.refitted',
+                                            'arguments': {'k': [5]}}}},
+    }}), tmp_path / 'work'
+    Harness(path, work).run('data', 1, tmp_path / 'out')
+    records = json.loads((tmp_path / 'out' / 'tiny.json').read_text())
+    search = json.loads((tmp_path / 'out' / 'tiny_search.json').read_text())
+    assert len(records) == 12 and len(tables.frame(records)) == 12
+    by_label = {(r['label'], r['seed']): r for r in records}
+    for (label, seed), record in by_label.items():
+        assert set(record['test']) == {'test_iid', 'test_ood'}
+        if label == 'infonce':
+            continue
+        assert not record.keys() & {'backbone', 'step', 'loader'}
+        assert (record['best_epoch'], record['epochs']) == (0, 1)
+        assert record['train_seconds_per_epoch'] > 0
+        assert record['fit']['arguments'] == {'monitor': 'recall@20'}
+        data = load(plan.Plan(label, config.load(path).methods[label], 1).spec({}, seed), 'data')
+        model = BASELINES[record['method']['name']](data, **record['method']['arguments'])
+        assert record['test'] == evaluate(model, data, progress=False), label
+        assert record['valid']['recall@20'] == evaluate(model, data, 'val')['val']['recall@20']
+    assert by_label['ials', 1]['method']['arguments']['seed'] == 1
+    assert by_label['ials', 0]['test'] != by_label['ials', 1]['test']
+    assert by_label['popularity', 0]['test'] == by_label['popularity', 1]['test']
+    tried = {r['setting']['method.l2']: r for r in search if r['label'] == 'ease'}
+    best = max(tried, key=lambda l2: tried[l2]['valid'])
+    assert by_label['ease', 0]['method']['arguments']['l2'] == best
+    assert len(tried) == 3
+    refit = by_label['item_knn', 0]['refit']['test_ood']['recall@5']
+    pairs = [data[EDGE_TYPE][key] for key in ('edge_index', 'val_edge_label_index')]
+    splits = {name: held_out(data, name) for name in ('test_iid', 'test_ood')}
+    whole = interaction_data(torch.cat(pairs, 1), 60, 50, **splits)
+    assert refit == evaluate(ItemKNN(whole), whole, k=5)['test_ood']['recall@5']
+    assert 'val_edge_label_index' in data[EDGE_TYPE]
 
 
 def test_a_killed_program_goes_on_where_it_was(write, tmp_path):

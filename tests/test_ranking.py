@@ -5,7 +5,7 @@ import torch
 
 from pyg_advcf import Cosine, Dot, Embeddings, ranking
 from pyg_advcf.pairs import PairSet
-from pyg_advcf.ranking import Recommendations, map_scores, rankable, recommend
+from pyg_advcf.ranking import Recommendations, Scorer, map_scores, rankable, recommend
 
 NUM_USERS, NUM_ITEMS = 7, 12
 
@@ -182,3 +182,50 @@ def test_half_precision_is_lifted():
     found = rankable('z', z, Dot(), 3, 5)
     assert found.user.dtype == torch.float32
     assert recommend(found, torch.tensor([0]), 1).score.tolist() == [[360000.]]
+
+
+class Table:
+    num_users, num_items = NUM_USERS, NUM_ITEMS
+
+    def __init__(self, table):
+        self.table = table
+
+    def scores(self, users):
+        return self.table[users]
+
+
+def test_what_scores_by_itself_ranks_as_embeddings_do():
+    z = problem(ties=True)
+    scorer = Table(z.user @ z.item.t())
+    assert isinstance(scorer, Scorer) and not isinstance(z, Scorer)
+    users, mask = torch.tensor([3, 0, 0, 6, 5]), torch.rand(NUM_ITEMS) < 0.6
+    seen = PairSet.of(some_pairs(), NUM_USERS, NUM_ITEMS)
+    before = scorer.table.clone()
+    for one, other in zip(recommend(z, users, 5, seen, mask, 2),
+                          recommend(scorer, users, 5, seen, mask, 2)):
+        assert torch.equal(one, other)
+    assert torch.equal(scorer.table, before)
+    assert recommend(scorer, users[:0], 5).item.shape == (0, 5)
+
+
+@pytest.mark.parametrize('table, words', [
+    (torch.ones(NUM_USERS, 3), r"'z.scores\(users\)' has shape \[2, 3\], but .*\[2, 12\]"),
+    (torch.ones(NUM_USERS, NUM_ITEMS).long(), r"'z.scores\(users\)' has dtype torch.int64"),
+    (torch.full((NUM_USERS, NUM_ITEMS), float('nan')), 'NaN'),
+])
+def test_scorers_that_return_something_else_are_refused(table, words):
+    with pytest.raises(ValueError, match=words):
+        recommend(Table(table), torch.tensor([0, 1]), 2)
+
+
+def test_scorers_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="'z' is <class .*instance"):
+        recommend(Table, torch.tensor([0]), 2)
+    with pytest.raises(ValueError, match="'z' is 3"):
+        recommend(3, torch.tensor([0]), 2)
+    wrong = Table(torch.ones(NUM_USERS, NUM_ITEMS))
+    wrong.num_items = '12'
+    with pytest.raises(ValueError, match="'z.num_items' is '12'"):
+        recommend(wrong, torch.tensor([0]), 2)
+    with pytest.raises(ValueError, match="'users' holds the id 7"):
+        recommend(Table(torch.ones(NUM_USERS, NUM_ITEMS)), torch.tensor([NUM_USERS]), 2)

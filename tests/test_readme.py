@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pyg_advcf
-from pyg_advcf.registry import BACKBONES, CRITERIA, DATASETS, METHODS
+from pyg_advcf.registry import BACKBONES, BASELINES, CRITERIA, DATASETS, METHODS
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,7 +26,7 @@ def test_table_is_up_to_date():
 
 def test_table_names_everything_where_it_is_found():
     lines = tables().what_exists().splitlines()[2:]
-    assert len(lines) == sum(map(len, (BACKBONES, CRITERIA, DATASETS, METHODS)))
+    assert len(lines) == sum(map(len, (BACKBONES, BASELINES, CRITERIA, DATASETS, METHODS)))
     for line in lines:
         package, name = line.split(' | ')[2].strip('`').split('.')
         assert hasattr(getattr(pyg_advcf, package), name), line

@@ -6,6 +6,7 @@ import pyg_advcf
 from pyg_advcf import (
     MF,
     Recommender,
+    baselines,
     criteria,
     datasets,
     diagnostics,
@@ -77,7 +78,8 @@ def test_a_new_file_is_registered_by_being_there(toy, tmp_path, monkeypatch):
 
 
 def test_no_two_public_classes_share_a_name():
-    packages = (pyg_advcf, criteria, datasets, diagnostics, methods, nn, training, transforms)
+    packages = (pyg_advcf, baselines, criteria, datasets, diagnostics, methods, nn, training,
+                transforms)
     classes = {}
     for package in packages:
         for name in package.__all__:

@@ -38,7 +38,7 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
 @BASELINES.register('ease')
 class EASE(Baseline):
-    r"""A linear model that explains every item of a user by the user's other items.
+    r"""EASE, a ridge regression of every item on all others in closed form, arXiv 1905.03375.
 
     .. math::
         s_u = r_u B, \qquad

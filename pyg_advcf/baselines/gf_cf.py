@@ -30,7 +30,7 @@ def _right_vectors(matrix: sparse.csr_matrix, rank: int, seed: int) -> np.ndarra
 
 @BASELINES.register('gf_cf')
 class GFCF(Baseline):
-    r"""A linear low-pass filter of the graph of items, and an ideal one.
+    r"""GF-CF, a linear and an ideal low-pass filter of the graph, arXiv 2108.07567.
 
     .. math::
         s_u = r_u \left( \tilde{R}^T \tilde{R}

@@ -62,7 +62,9 @@ def solve_side(known: PairSet, other: Tensor, unobserved_weight: float, l2: Tens
 
 @BASELINES.register('ials')
 class IALS(Baseline):
-    r"""Matrix factorisation that counts every pair that was not observed as a weak 0.
+    r"""iALS, matrix factorisation of all pairs by alternating least squares, arXiv 2110.14037.
+
+    A pair that was not observed counts as a weak 0:
 
     .. math::
         L = \sum_{(u, i) \in S} (1 - w_u \cdot h_i)^2 + \alpha_0 \sum_{u, i} (w_u \cdot h_i)^2

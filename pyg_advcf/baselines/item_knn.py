@@ -16,7 +16,7 @@ from pyg_advcf.registry import BASELINES
 
 @BASELINES.register('item_knn')
 class ItemKNN(Baseline):
-    r"""Items that share users with those of a user.
+    r"""ItemKNN: items that share users with those of a user, by shrunk cosines, arXiv 1907.06902.
 
     .. math::
         s_{ui} = \sum_{j \in I_u \cap N_k(i)} w_{ij}, \qquad

@@ -12,10 +12,9 @@ from pyg_advcf.registry import BASELINES
 
 @BASELINES.register('popularity')
 class Popularity(Baseline):
-    r"""Scores an item by the number of its users, :math:`s_{ui} = d_i`.
+    r"""The most popular items for everybody: :math:`s_{ui} = d_i`, the number of users of an item.
 
-    What is worth reporting has to be better than this: on data whose test pairs are drawn as the
-    training pairs it is often a third of the best, and on unbiased test data it is near chance.
+    What is worth reporting has to be better than this.
 
     Args:
         data: Interactions; see :mod:`pyg_advcf.interactions`.
