@@ -94,6 +94,7 @@ def recorded(build: Callable) -> Callable:
         built.__dict__[_KEY] = _Call(wrapper, args, kwargs)
         return built
 
+    wrapper.records_calls = True
     return wrapper
 
 

@@ -5,10 +5,12 @@ from typing import Any, Optional, Union
 import torch
 from torch import Tensor, nn
 
+from pyg_advcf import saving
 from pyg_advcf._checks import check_bool, check_count, check_names, check_positive, shown
 from pyg_advcf.batch import Batch, check_batch
 from pyg_advcf.criteria import Criterion, EmbeddingCriterion, EmbeddingL2
 from pyg_advcf.embeddings import Embeddings
+from pyg_advcf.files import PathLike
 from pyg_advcf.nn import Backbone, Dot, Recommendations, Similarity
 from pyg_advcf.nn.backbone import FEATURES, check_backbone
 from pyg_advcf.nn.similarity import check_similarity
@@ -199,3 +201,23 @@ class Recommender(Recorded, nn.Module):
     def recommend(self, user_ids: Tensor, k: int = 10, **kwargs: Any) -> Recommendations:
         r"""The ``k`` best items of each user; see :meth:`pyg_advcf.nn.Backbone.recommend`."""
         return self.backbone.recommend(user_ids, k, similarity=self.similarity, **kwargs)
+
+    def save(self, folder: PathLike, overwrite: bool = False) -> None:
+        r"""Writes all that :func:`pyg_advcf.load` needs to build this recommender again.
+
+        The folder holds the weights and the interactions with their splits (safetensors), and the
+        arguments that the backbone, the criterion, the similarity and the method were built with
+        (JSON), with a digest of every file. The state of an optimizer is not part of it: that is
+        what the checkpoints of :func:`~pyg_advcf.training.fit` have.
+
+        Args:
+            folder: The folder, which must not be there yet.
+            overwrite: Whether to replace a folder that this method wrote.
+
+        Raises:
+            ValueError: If the folder is there already, an argument cannot be saved (a module that
+                is not :class:`~pyg_advcf.record.Recorded`, a class within a function), or the
+                interactions were changed after the backbone was built.
+            OSError: If the folder cannot be written.
+        """
+        saving.save(self, folder, overwrite)
