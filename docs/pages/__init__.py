@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # Tables are made by ``bench
 from pages import (  # noqa: E402
     accf,
     advinfonce,
+    baselines,
     gowalla,
     harness,
     reliability,
@@ -21,6 +22,6 @@ from pages.common import PAGES, fill  # noqa: E402
 def write_all() -> None:
     PAGES.mkdir(exist_ok=True)
     for page in (advinfonce, harness, strategies, gowalla, sharpcf, accf, unbiased, speed,
-                 reliability):
+                 reliability, baselines):
         page.write()
     fill('claims.md')
