@@ -33,7 +33,7 @@ df = pd.DataFrame({
 
 frame = from_frame(df, user='customer', item='product', rating='stars', min_rating=3,
                    time='bought', duplicates='last')
-data = RandomSplit(val=0.1, test=0.2)(frame.data)
+frame.data = data = RandomSplit(val=0.1, test=0.2)(frame.data)
 print(data)
 
 method = methods.advinfonce(LightGCN(data, dim=32, num_layers=2), temperature=0.2)

@@ -57,12 +57,12 @@ class _Encoder:
         return [[self(key, where), self(value, f'{where}.{key}')] for key, value in values.items()]
 
     def vocabulary(self, index: pd.Index, where: str) -> dict[str, Any]:
-        if pd.api.types.is_integer_dtype(index.dtype):
+        if pd.api.types.is_integer_dtype(index.dtype) and index.max() < 2**63:
             return {'index': self.tensor(torch.from_numpy(index.to_numpy(np.int64, copy=True)))}
         if all(isinstance(value, str) for value in index):
             return {'strings': index.tolist()}
-        raise ValueError(f"'{where}' holds ids of the type {index.dtype}, but only integers and "
-                         f"strings can be saved; convert them with astype(str)")
+        raise ValueError(f"'{where}' holds ids of the type {index.dtype}, but only strings and "
+                         f"integers of 64 bits can be saved; convert them with astype(str)")
 
     def __call__(self, value: Any, where: str) -> Any:
         if value is None or isinstance(value, (bool, str)):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
+import pandas as pd
 from torch_geometric.data import HeteroData, InMemoryDataset
 
 from pyg_advcf._checks import check_callable
@@ -22,6 +23,7 @@ from pyg_advcf.datasets.user_lists import user_lists_data
 from pyg_advcf.files import PathLike, load_safely, replacing, save_atomically
 
 MIRROR = 'PYG_ADVCF_MIRROR'
+_INDEX = 'pandas.Index'
 _REMEDY = 'pass force_reload=True to process the raw files again'
 
 
@@ -38,6 +40,27 @@ def _copy_verified(source: Path, target: str, expected: Optional[str]) -> None:
         if expected is not None and digest.hexdigest() != expected:
             raise ValueError(f"'{source}' does not have the SHA-256 {expected} that is known of "
                              f"this file; delete it there to fetch it from its public repository")
+
+
+def _as_plain(data: dict) -> dict:
+    r"""Raw ids as lists: a pandas.Index could only be read again by unpickling it."""
+    def plain(key: str, value: Any) -> Any:
+        if not isinstance(value, pd.Index):
+            return value
+        values = value.tolist()
+        if not all(isinstance(v, (str, int)) for v in values):
+            raise ValueError(f"'{key}' holds ids of the type {value.dtype}, but only integers and "
+                             f"strings can be saved; convert them with astype(str)")
+        return {_INDEX: values}
+
+    return {name: {key: plain(key, value) for key, value in store.items()}
+            for name, store in data.items()}
+
+
+def _from_plain(data: dict) -> dict:
+    return {name: {key: pd.Index(value[_INDEX]) if isinstance(value, dict) and
+                   value.keys() == {_INDEX} else value for key, value in store.items()}
+            for name, store in data.items()}
 
 
 class InteractionDataset(InMemoryDataset):
@@ -99,7 +122,8 @@ class InteractionDataset(InMemoryDataset):
                              f"'pre_transform' is {_description(pre_transform)}; pass the same, or "
                              f"force_reload=True to process the raw files again")
         try:
-            self.data, self.slices = HeteroData.from_dict(state['data']), state['slices']
+            self.data = HeteroData.from_dict(_from_plain(state['data']))
+            self.slices = state['slices']
         except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise ValueError(f"'{path}' holds no data ({type(e).__name__}: {e}); {_REMEDY}") from e
 
@@ -180,7 +204,7 @@ class InteractionDataset(InMemoryDataset):
                 raise ValueError(f"'pre_transform' returned a {type(data).__name__}, but needs to "
                                  f"return HeteroData")
         collated, slices = self.collate([data])
-        state: dict[str, Any] = {'dataset': self.name, 'data': collated.to_dict(),
+        state: dict[str, Any] = {'dataset': self.name, 'data': _as_plain(collated.to_dict()),
                                  'slices': slices,
                                  'pre_transform': _description(self.pre_transform)}
         save_atomically(state, self.processed_paths[0])

@@ -1,38 +1,116 @@
 r"""From a table of raw interactions to a graph, and back."""
+import dataclasses
 import math
 import numbers
 import reprlib
 import warnings
 from collections.abc import Hashable, Iterable
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
+from torch_geometric.typing import EdgeType
 
 from pyg_advcf._checks import check_ids, check_name
-from pyg_advcf.interactions import EDGE_TYPE, interaction_data
+from pyg_advcf.interactions import EDGE_TYPE, interaction_data, resolve_edge_type
+from pyg_advcf.record import arguments, is_recorded
+
+if TYPE_CHECKING:
+    from pyg_advcf.methods import Recommender
 
 
-class FrameData(NamedTuple):
-    r"""What :func:`from_frame` returns.
+def _vocab(data: HeteroData, node_type: str) -> pd.Index:
+    raw = data[node_type].get('raw_id')
+    if isinstance(raw, Tensor):
+        raw = pd.Index(raw.cpu().numpy())
+    name = f"data['{node_type}'].raw_id"
+    if not isinstance(raw, pd.Index):
+        raise ValueError(f"'{name}' is {reprlib.repr(raw)}, but needs to be the raw ids, as a "
+                         f"pandas.Index or a tensor; build the data with "
+                         f"'pyg_advcf.datasets.from_frame'")
+    if len(raw) != data[node_type].num_nodes or not raw.is_unique:
+        raise ValueError(f"'{name}' holds {len(raw)} raw ids, {raw.nunique()} of them distinct, "
+                         f"but needs one for each of {data[node_type].num_nodes} nodes; drop nodes "
+                         f"with the transforms of this library, such as 'KCore'")
+    return raw
 
-    Attributes:
-        data: The interactions.
-        user_vocab: Raw ids by user id.
-        item_vocab: Raw ids by item id.
+
+@dataclasses.dataclass
+class FrameData:
+    r"""Interactions whose raw ids are known; what :func:`from_frame` returns.
+
+    The raw ids are part of the data, ``data['user'].raw_id`` and ``data['item'].raw_id``, by user
+    and item id: splits, samples, cores and saved recommenders have those of their own nodes. So
+    answers are those of the data that the attribute :attr:`data` holds *now*: assign what a
+    transform returns, wrap it as ``FrameData(data)``, or ask for the data of a recommender with
+    :meth:`of`.
+
+    Args:
+        data: The interactions, with the attribute ``raw_id`` of users and items: a
+            :class:`pandas.Index` or a tensor.
+        edge_type: Which edges are the interactions; see
+            :func:`~pyg_advcf.interactions.resolve_edge_type`.
+
+    Example:
+        >>> from pyg_advcf.transforms import KCore
+        >>> df = pd.DataFrame({'user': ['ann', 'bob', 'bob', 'cid', 'cid'],
+        ...                    'item': ['x', 'y', 'z', 'y', 'z']})
+        >>> frame = from_frame(df)
+        >>> frame.user_ids(['bob'])
+        tensor([1])
+        >>> frame.data = KCore(2)(frame.data)
+        >>> frame.user_ids(['bob']), frame.item_vocab.tolist()
+        (tensor([0]), ['y', 'z'])
     """
     data: HeteroData
-    user_vocab: pd.Index
-    item_vocab: pd.Index
+    edge_type: Optional[EdgeType] = None
+
+    @classmethod
+    def of(cls, recommender: 'Recommender') -> 'FrameData':
+        r"""The data that a recommender was built from, also a loaded one.
+
+        Args:
+            recommender: A recommender or a backbone.
+
+        Raises:
+            ValueError: If it is none, or was not built from data.
+
+        Example:
+            >>> from pyg_advcf import MF, methods
+            >>> df = pd.DataFrame({'user': ['ann', 'bob'], 'item': ['x', 'y']})
+            >>> recommender = methods.bpr(MF(from_frame(df).data, dim=4))
+            >>> FrameData.of(recommender).user_vocab.tolist()
+            ['ann', 'bob']
+        """
+        backbone = getattr(recommender, 'backbone', recommender)
+        data = arguments(backbone).get('data') if is_recorded(backbone) else None
+        if not isinstance(data, HeteroData):
+            raise ValueError(f"'recommender' is of type {type(recommender).__name__}, but needs to "
+                             f"be a recommender or a backbone that was built from HeteroData")
+        return cls(data, getattr(backbone, 'edge_type', None))
+
+    @property
+    def user_vocab(self) -> pd.Index:
+        r"""Raw ids by user id.
+
+        Raises:
+            ValueError: If the data do not have one raw id for each user, all distinct.
+        """
+        return _vocab(self.data, resolve_edge_type(self.data, self.edge_type)[0])
+
+    @property
+    def item_vocab(self) -> pd.Index:
+        r"""Raw ids by item id; raises as :attr:`user_vocab`."""
+        return _vocab(self.data, resolve_edge_type(self.data, self.edge_type)[2])
 
     def user_ids(self, raw: Iterable) -> Tensor:
         r"""User ids of raw ids.
 
         Raises:
-            ValueError: If ``raw`` is no list of ids, or if one does not occur in the frame.
+            ValueError: If ``raw`` is no list of ids, or if one does not occur in the data.
         """
         return _encode('user', raw, self.user_vocab)
 
@@ -59,14 +137,15 @@ class FrameData(NamedTuple):
             shapes = [None if x is None else list(x.shape) for x in (user, item, score)]
             raise ValueError(f"'user', 'item' and 'score' have the shapes {shapes}, but need to be "
                              f"[B], [B] or [B, k], and as 'item'")
-        check_ids('user', user, len(self.user_vocab))
-        check_ids('item', item[item >= 0], len(self.item_vocab))
+        user_vocab, item_vocab = self.user_vocab, self.item_vocab
+        check_ids('user', user, len(user_vocab))
+        check_ids('item', item[item >= 0], len(item_vocab))
         user, item = user.cpu(), item.cpu()
         if item.dim() == 2:
             user = user.view(-1, 1).expand(item.shape)
         keep = item >= 0
-        columns = {'user': self.user_vocab[user[keep].numpy()],
-                   'item': self.item_vocab[item[keep].numpy()]}
+        columns = {'user': user_vocab[user[keep].numpy()],
+                   'item': item_vocab[item[keep].numpy()]}
         if score is not None:
             columns['score'] = score.detach().cpu()[keep].numpy()
         return pd.DataFrame(columns)
@@ -82,11 +161,12 @@ def _encode(what: str, raw: Iterable, vocab: pd.Index) -> Tensor:
         ids = vocab.get_indexer(values)
     except (TypeError, ValueError) as e:  # No list, or ids that cannot be hashed.
         raise ValueError(f"'raw' is {reprlib.repr(raw)}, but the {what}s need to be a list of "
-                         f"the {what} ids of the frame") from e
+                         f"the {what} ids of the data") from e
     if (ids < 0).any():
         unknown = values[[int(np.argmax(ids < 0))]].tolist()[0]
-        raise ValueError(f"'raw' holds the {what} {unknown!r}, which does not occur in the frame; "
-                         f"{what}s without interactions cannot be embedded")
+        raise ValueError(f"'raw' holds the {what} {unknown!r}, which does not occur in the data; "
+                         f"{what}s that were never seen, or that a transform has removed, cannot "
+                         f"be embedded")
     return torch.from_numpy(ids.astype(np.int64))
 
 
@@ -149,7 +229,10 @@ def _codes(argument: str, name: Hashable, column: pd.Series) -> tuple[np.ndarray
     except (TypeError, ValueError, RuntimeWarning) as e:
         raise ValueError(f"column '{name}' ('{argument}') holds ids that cannot be hashed or "
                          f"compared with each other ({e}); {remedy}") from e
-    return codes.astype(np.int64, copy=False), pd.Index(vocab)
+    vocab = pd.Index(vocab)
+    if isinstance(vocab, pd.CategoricalIndex):  # Its values alone can be saved.
+        vocab = vocab.astype(vocab.categories.dtype)
+    return codes.astype(np.int64, copy=False), vocab
 
 
 def from_frame(
@@ -163,7 +246,8 @@ def from_frame(
 ) -> FrameData:
     r"""Turns a frame with a row per interaction into :class:`~torch_geometric.data.HeteroData`.
 
-    Raw ids may be anything pandas can hash and compare; they are numbered in sorted order.
+    Raw ids may be anything pandas can hash and compare; they are numbered in sorted order,
+    and kept as ``raw_id`` of the users and the items.
 
     Args:
         df: The frame.
@@ -238,4 +322,5 @@ def from_frame(
     data = interaction_data(edge_index, len(user_vocab), len(item_vocab))
     for argument, value in values.items():
         data[EDGE_TYPE][argument] = torch.tensor(value)
-    return FrameData(data, user_vocab, item_vocab)
+    data['user'].raw_id, data['item'].raw_id = user_vocab, item_vocab
+    return FrameData(data)

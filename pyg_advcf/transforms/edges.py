@@ -1,4 +1,5 @@
 r"""Selecting training interactions, or nodes, together with all that belongs to them."""
+import pandas as pd
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -29,7 +30,9 @@ def keep_nodes(data: HeteroData, ids: dict[str, Tensor]) -> HeteroData:
     r"""Keeps some nodes of some types, in rising order, and renumbers them everywhere.
 
     Attributes of nodes and edges, other edge types and held-out pairs follow; what refers to a
-    removed node is removed. ``raw_id`` of each type holds the old ids.
+    removed node is removed. So do attributes that are a :class:`pandas.Index` with an entry for
+    each node, such as the raw ids of :func:`pyg_advcf.datasets.from_frame`. Where there is no
+    ``raw_id``, it holds the old ids.
 
     Args:
         data: Any heterogeneous data.
@@ -45,6 +48,9 @@ def keep_nodes(data: HeteroData, ids: dict[str, Tensor]) -> HeteroData:
     data = data.subgraph(ids)
     for node_type, kept in ids.items():
         data[node_type].num_nodes = kept.numel()
+        for key, value in list(data[node_type].items()):  # PyG leaves these as they are.
+            if isinstance(value, pd.Index) and len(value) == new[node_type].numel():
+                data[node_type][key] = value[kept.cpu().numpy()]
         data[node_type].raw_id = data[node_type].get('raw_id', kept)
     for (edge_type, key), pairs in labels.items():
         pairs = torch.stack([new[end][row] if end in new else row

@@ -16,8 +16,9 @@ class KCore(InteractionTransform):
     r"""Keeps the largest set of users and items with at least ``k`` training interactions each.
 
     Users and items are renumbered in their old order; ``data['user'].raw_id`` and
-    ``data['item'].raw_id`` hold the old ids. Attributes of nodes and edges, held-out pairs and the
-    edges of other types follow; what refers to a removed node is removed.
+    ``data['item'].raw_id`` hold the raw ids of :func:`~pyg_advcf.datasets.from_frame`, or the old
+    ids where there are none. Attributes of nodes and edges, held-out pairs and the edges of other
+    types follow; what refers to a removed node is removed.
 
     Args:
         k: Least degree, at least 1.

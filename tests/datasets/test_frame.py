@@ -1,10 +1,13 @@
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from pyg_advcf import EDGE_TYPE
-from pyg_advcf.datasets import from_frame
+from pyg_advcf import EDGE_TYPE, MF, InteractionLoader, fit, load, methods
+from pyg_advcf.datasets import FrameData, InteractionDataset, from_frame
+from pyg_advcf.transforms import KCore, RandomSplit, SampleUsers
 
 DF = pd.DataFrame({
     'userId': ['u7', 'u1', 'u7', 'u3'], 'movieId': [50, 50, 10, 30],
@@ -213,3 +216,102 @@ def test_bad_frames():
     frame = from_frame(DF, user='userId', item='movieId')
     with pytest.raises(ValueError, match="'raw' holds the user 'u9', which does not occur"):
         frame.user_ids(['u1', 'u9'])
+
+
+@pytest.fixture
+def many():
+    # Users and items of many different degrees, their ids not in the order of their degrees.
+    rng = np.random.default_rng(0)
+    pairs = {(f'u{rng.integers(60):03}', f'i{int(rng.geometric(.05))}') for _ in range(600)}
+    return pd.DataFrame(sorted(pairs), columns=['user', 'item'])
+
+
+def _raw_pairs(data, key='edge_index'):
+    pairs = FrameData(data).to_frame(*data[EDGE_TYPE][key])
+    return set(pairs.itertuples(index=False, name=None))
+
+
+def test_raw_ids_follow_from_a_frame_to_recommendations_of_a_loaded_recommender(many, tmp_path):
+    frame = from_frame(many)
+    before = frame.user_vocab
+    frame.data = SampleUsers(.7)(KCore(5)(frame.data))
+    users, items = frame.user_vocab, frame.item_vocab
+    assert len(users) < len(before) and not users.equals(before[:len(users)])
+    expected = {p for p in many.itertuples(index=False, name=None) if p[0] in users and
+                p[1] in items}
+    assert _raw_pairs(frame.data) == expected
+    frame.data = RandomSplit(val=.1, test=.2)(frame.data)
+    splits = [_raw_pairs(frame.data, key) for key in
+              ('edge_index', 'val_edge_label_index', 'test_edge_label_index')]
+    assert set.union(*splits) == expected and sum(map(len, splits)) == len(expected)
+
+    recommender = methods.bpr(MF(frame.data, dim=8))
+    fit(recommender, InteractionLoader(frame.data, batch_size=64), lr=1e-2, epochs=2)
+    recommender.save(tmp_path / 'saved')
+    for model in (recommender, load(tmp_path / 'saved')):
+        ours = FrameData.of(model)
+        assert ours.user_vocab.equals(users) and ours.item_vocab.equals(items)
+        raw = [users[-1], users[3]]
+        item, score = model.recommend(ours.user_ids(raw), k=4)
+        found = ours.to_frame(ours.user_ids(raw), item, score)
+        z = model.backbone()
+        for user in raw:
+            scores = z.user[users.get_loc(user)] @ z.item.t()
+            best = sorted((i for i in items if (user, i) not in splits[0]),
+                          key=lambda i: -scores[items.get_loc(i)])
+            assert found[found.user == user].item.tolist() == best[:4]
+        removed = next(u for u in before if u not in users)
+        with pytest.raises(ValueError, match=f"the user '{removed}', which does not occur in the"):
+            ours.user_ids([removed])
+
+
+def test_raw_ids_survive_what_pyg_does_with_data(many, tmp_path):
+    data = from_frame(many).data
+    users = data['user'].raw_id
+    for same in (data.to('cpu'), copy.copy(data), copy.deepcopy(data), data.clone(),
+                 data.contiguous()):
+        assert same['user'].raw_id.equals(users) and same['user'].num_nodes == len(users)
+    assert data.validate()
+    part = data.subgraph({'user': torch.tensor([1, 4])})  # Leaves the index as it is.
+    with pytest.raises(ValueError, match=f"holds {len(users)} raw ids, .* each of 2 nodes"):
+        FrameData(part).user_ids(['u001'])
+
+
+def test_raw_ids_in_the_processed_file_of_a_dataset(many, tmp_path):
+    class Shop(InteractionDataset):
+        name, files, url, checksums = 'shop', {'all': 'shop.csv'}, None, {}
+
+        def read(self):
+            return from_frame(pd.read_csv(self.raw_paths[0])).data
+
+    (tmp_path / 'raw').mkdir()
+    many.to_csv(tmp_path / 'raw' / 'shop.csv', index=False)
+    kept = KCore(5)(from_frame(many).data)
+    for _ in range(2):  # Processed, then loaded.
+        data = Shop(str(tmp_path), pre_transform=KCore(5))[0]
+        assert data['user'].raw_id.equals(kept['user'].raw_id)
+        assert data['item'].raw_id.equals(kept['item'].raw_id)
+
+
+def test_raw_ids_of_data_of_any_source(toy):
+    with pytest.raises(ValueError, match=r"data\['user'\].raw_id' is None.*from_frame"):
+        FrameData(toy).user_ids([1])
+    core = FrameData(KCore(4)(toy))
+    raw = core.data['user'].raw_id
+    assert raw.numel() < 30 and core.user_ids(raw).tolist() == list(range(raw.numel()))
+    core.data['user'].raw_id = pd.Index(['a'] * raw.numel())
+    with pytest.raises(ValueError, match=', 1 of them distinct'):
+        core.user_ids(['a'])
+    for wrong in (None, toy, 'x'):
+        with pytest.raises(ValueError, match="'recommender' is of type"):
+            FrameData.of(wrong)
+
+
+def test_categories_and_ids_that_cannot_be_saved(tmp_path):
+    df = pd.DataFrame({'user': pd.Categorical([3, 1, 3]), 'item': [1, 1, 2]})
+    frame = from_frame(df)
+    methods.bpr(MF(frame.data, dim=4)).save(tmp_path / 'saved')
+    assert FrameData.of(load(tmp_path / 'saved')).user_ids([3]).tolist() == [1]
+    large = from_frame(df.assign(item=np.array([2**63 + 1, 2**63 + 1, 2], dtype=np.uint64)))
+    with pytest.raises(ValueError, match='only strings and integers of 64 bits'):
+        methods.bpr(MF(large.data, dim=4)).save(tmp_path / 'large')
