@@ -11,10 +11,12 @@ from pyg_advcf.batch import Batch, check_batch
 from pyg_advcf.criteria import Criterion, EmbeddingCriterion, EmbeddingL2
 from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.files import PathLike
+from pyg_advcf.folders import check_new_folder
 from pyg_advcf.nn import Backbone, Dot, Recommendations, Similarity
 from pyg_advcf.nn.backbone import FEATURES, check_backbone
 from pyg_advcf.nn.similarity import check_similarity
 from pyg_advcf.record import Recorded
+from pyg_advcf.retriever import Retriever
 
 
 class UnsupportedBackbone(ValueError):
@@ -221,3 +223,21 @@ class Recommender(Recorded, nn.Module):
             OSError: If the folder cannot be written.
         """
         saving.save(self, folder, overwrite)
+
+    def export(self, folder: PathLike, overwrite: bool = False) -> None:
+        r"""Writes all that :meth:`pyg_advcf.Retriever.load` needs to recommend as this one does.
+
+        The folder holds the vectors of users and items as they are ranked, the items that each
+        user has seen, and the candidates; neither the model nor its graph.
+
+        Args:
+            folder: The folder, which must not be there yet.
+            overwrite: Whether to replace a folder that this library wrote.
+
+        Raises:
+            ValueError: If the folder is there already (with ``overwrite``: and holds something
+                else), or the scores might not be finite.
+            OSError: If the folder cannot be written.
+        """
+        check_new_folder(folder, overwrite)  # Before any work.
+        Retriever.of(self).save(folder, overwrite)
