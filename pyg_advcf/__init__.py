@@ -29,7 +29,7 @@ from pyg_advcf.interactions import (
 )
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods import Recommender
-from pyg_advcf.metrics import evaluate
+from pyg_advcf.metrics import calibrate, evaluate
 from pyg_advcf.nn import MF, Cosine, Dot, LightGCN
 from pyg_advcf.retriever import Retriever
 from pyg_advcf.saving import load
@@ -39,8 +39,8 @@ __version__ = '0.1.0'
 
 __all__ = ['Batch', 'BilevelStep', 'Cosine', 'Dot', 'EDGE_TYPE', 'Embeddings', 'InteractionLoader',
            'LightGCN', 'MF', 'MinMaxStep', 'Recommender', 'Retriever', 'SAMStep', 'Step',
-           'as_graph', 'baselines', 'bipartite', 'criteria', 'datasets', 'degrees', 'diagnostics',
-           'evaluate', 'fit', 'from_link_split', 'held_out', 'interaction_data',
+           'as_graph', 'baselines', 'bipartite', 'calibrate', 'criteria', 'datasets', 'degrees',
+           'diagnostics', 'evaluate', 'fit', 'from_link_split', 'held_out', 'interaction_data',
            'interaction_graph', 'known_pairs', 'load', 'loader', 'methods', 'metrics', 'nn', 'ops',
            'resolve_edge_type', 'split_names', 'to_link_split', 'training', 'transforms',
            'validate']

@@ -112,6 +112,7 @@ def rankable(
     similarity: 'Similarity',
     num_users: int,
     num_items: int,
+    popularity: Optional[Tensor] = None,
 ) -> Embeddings:
     r"""Embeddings whose dot products rank the items; half precision is lifted to float32.
 
@@ -121,6 +122,7 @@ def rankable(
         similarity: How they are compared.
         num_users: Number of users of the data.
         num_items: Number of items of the data.
+        popularity: Training degree of every item, ``[num_items]``, for the prior.
 
     Raises:
         ValueError: If rows are missing or do not fit the data, a value is not finite, or a score
@@ -135,7 +137,7 @@ def rankable(
         raise ValueError(f"'{argument}' has embeddings of up to {largest:.3g}, whose length may "
                          f"exceed the largest {z.user.dtype}, {limit:.3g}; training has diverged: "
                          f"lower the learning rate")
-    return check_scorable(argument, similarity.prepare(z))
+    return check_scorable(argument, similarity.rank(z, popularity))
 
 
 def _check_source(argument: str, z: Union[Embeddings, Scorer]) -> tuple[int, int]:
@@ -182,7 +184,7 @@ def map_scores(
             :math:`-\infty` for items that are no candidates. It may change the scores, which are
             overwritten in the next turn, and runs on another thread than the caller.
         z: Embeddings of all users and items whose dot products rank the items; see
-            :meth:`pyg_advcf.nn.Similarity.prepare`. Or a :class:`Scorer`.
+            :meth:`pyg_advcf.nn.Similarity.rank`. Or a :class:`Scorer`.
         users: ``[U]``; may repeat.
         batch_size: Users scored at once; memory grows with ``batch_size * num_items`` for each
             thread.

@@ -19,7 +19,14 @@ from torch_geometric.metrics import (
 from torch_geometric.metrics.link_pred import LinkPredMetricData
 from torch_geometric.typing import EdgeType
 
-from pyg_advcf._checks import check_bool, check_count, check_name, check_names, shown
+from pyg_advcf._checks import (
+    check_bool,
+    check_count,
+    check_name,
+    check_names,
+    check_positive,
+    shown,
+)
 from pyg_advcf._modes import evaluation_mode
 from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.interactions import (
@@ -46,7 +53,8 @@ _PER_USER = {
     'map': LinkPredMAP,
     'mrr': LinkPredMRR,
 }
-METRICS = (*_PER_USER, 'map_hits', 'coverage', 'popularity')
+WEIGHTED = ('recall_ips', 'ndcg_ips')
+METRICS = (*_PER_USER, 'map_hits', *WEIGHTED, 'coverage', 'popularity')
 PROTOCOLS = ('clean', 'official')
 
 
@@ -86,7 +94,7 @@ def countable(data: HeteroData, split: str, protocol: str = 'clean') -> bool:
     return len(_truth(data, split, protocol)[0]) > 0
 
 
-def _build(data: HeteroData, split: str, protocol: str) -> _Split:
+def build_split(data: HeteroData, split: str, protocol: str) -> _Split:
     held_out(data, split)
     truth, seen = _truth(data, split, protocol)
     if len(truth) == 0:
@@ -114,6 +122,8 @@ def evaluate(
     per_user: bool = False,
     progress: bool = True,
     edge_type: Optional[EdgeType] = None,
+    propensity_power: float = 1.,
+    max_weight: Optional[float] = None,
 ) -> dict[str, dict[str, Any]]:
     r"""Ranks the whole catalogue for every user with held-out items, several splits in one pass.
 
@@ -125,6 +135,14 @@ def evaluate(
     * ``map``: :math:`\sum hit_r P@r / \min(K, |T|)`; ``map_hits``: the same over the number of
       hits, as the evaluator of AdvInfoNCE's authors has it.
     * ``mrr``: one over the rank of the first hit, else 0.
+    * ``recall_ips``, ``ndcg_ips``: hits and held-out pairs are weighted by the inverse of an item's
+      propensity to be observed, :math:`w_i = \min(v_i / \overline{v}, w_{max})` with
+      :math:`v_i = (d_i + 1)^{-\alpha}`, the training degree :math:`d_i`, the mean over the held-out
+      pairs and :math:`\alpha` of ``propensity_power``. Self-normalised over all users: :math:`\sum_u \sum_{hits} w` over
+      :math:`\sum_u \sum_T w`, and the same with discounts over the ideal. If interactions are
+      observed with such a propensity, they estimate the metric of a test set that is not biased by
+      popularity. ``ips_sample_size`` comes with them: the effective number of pairs,
+      :math:`(\sum w)^2 / \sum w^2`; where it is small, the estimate varies much.
     * ``coverage``: share of all items that occur in some list; ``popularity``: mean training
       degree of the listed items.
 
@@ -155,6 +173,9 @@ def evaluate(
         progress: Whether to show a progress bar, if ranking takes longer than some seconds.
         edge_type: Which edges are the interactions, by default those that the model was built for;
             see :func:`~pyg_advcf.interactions.resolve_edge_type`.
+        propensity_power: :math:`\alpha` of the weighted metrics; 0 weights all pairs alike, 1
+            supposes that an item is observed in proportion to its training degree.
+        max_weight: :math:`w_{max}`, in units of the mean weight; not clipped by default.
 
     Returns:
         ``{split: {'recall@20': value, ...}}``.
@@ -182,18 +203,22 @@ def evaluate(
     check_name('protocol', protocol, PROTOCOLS)
     check_count('batch_size', batch_size)
     check_bool('per_user', per_user)
+    check_positive('propensity_power', propensity_power, zero=True)
+    if max_weight is not None:
+        check_positive('max_weight', max_weight)
     if not splits:
         raise ValueError("'data' has no test set; split it (see 'pyg_advcf.transforms') or name "
                          "the 'splits' to evaluate")
     if not ks or not metrics:
         raise ValueError(f"nothing to measure: 'k' is {ks} and 'metrics' is {metrics}")
 
-    num_users, num_items = num_nodes(data)
-    z = _embed(model, similarity, num_users, num_items)
+    popularity = degrees(data)[1]
+    z = _source(model, data, similarity)
     candidates = candidate_mask(data)
     barred = None if candidates is None else (~candidates).nonzero().view(-1)
-    tasks = {split: _build(data, split, protocol) for split in splits}
-    collected = {split: _Collector(ks, metrics, num_items, degrees(data)[1]) for split in splits}
+    tasks = {split: build_split(data, split, protocol) for split in splits}
+    collected = {split: Collector(ks, metrics, task.truth, popularity, propensity_power, max_weight)
+                 for split, task in tasks.items()}
 
     def rank(chunk: Tensor, scores: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         found = {}
@@ -241,8 +266,10 @@ def final_embeddings(model: Any) -> Embeddings:
     return check_embeddings('model()', z).detach()
 
 
-def _embed(model: Any, similarity: Optional[Similarity], num_users: int,
-           num_items: int) -> Union[Embeddings, Scorer]:
+def _source(model: Any, data: HeteroData,
+            similarity: Optional[Similarity]) -> Union[Embeddings, Scorer]:
+    r"""What ranks: the model itself if it scores, else its embeddings as they are ranked."""
+    num_users, num_items = num_nodes(data)
     if isinstance(model, Scorer) and not isinstance(model, type):
         if similarity is not None:
             raise ValueError(f"'similarity' is {shown(similarity)}, but 'model' scores by itself; "
@@ -252,24 +279,51 @@ def _embed(model: Any, similarity: Optional[Similarity], num_users: int,
                              f"but 'data' has {num_items} items and {num_users} users; fit it to "
                              f"these data")
         return model
-    z = final_embeddings(model)
+    return rankable('model', final_embeddings(model), similarity_of(model, similarity), num_users,
+                    num_items, trained_popularity(model, data))
+
+
+def similarity_of(model: Any, similarity: Optional[Similarity] = None) -> Similarity:
+    r"""``similarity`` if it is given, else that of a recommender, else dot products."""
     if similarity is None:
         similarity = getattr(model, 'similarity', None)
         similarity = similarity if isinstance(similarity, Similarity) else Dot()
-    return rankable('model', z, check_similarity('similarity', similarity), num_users, num_items)
+    return check_similarity('similarity', similarity)
 
 
-class _Collector:
-    r"""Per-user values and list statistics of one split, gathered over chunks of users."""
-    def __init__(self, ks: list[int], metrics: list[str], num_items: int,
-                 popularity: Tensor) -> None:
+def trained_popularity(model: Any, data: HeteroData) -> Tensor:
+    r"""Degree of every item in the graph that the model was trained on, or else in the data."""
+    backbone = getattr(model, 'backbone', model)
+    return degrees(data)[1] if not hasattr(backbone, 'degrees') else backbone.degrees[1]
+
+
+class Collector:
+    r"""Per-user values and list statistics of one split, gathered over chunks of users.
+
+    Args:
+        ks: Lengths of lists.
+        metrics: Names of :data:`METRICS`.
+        truth: The pairs that count.
+        popularity: Training degree of every item.
+        propensity_power: As of :func:`evaluate`.
+        max_weight: As of :func:`evaluate`.
+    """
+    def __init__(self, ks: list[int], metrics: list[str], truth: PairSet, popularity: Tensor,
+                 propensity_power: float = 1., max_weight: Optional[float] = None) -> None:
         self.ks, self.names, self.popularity = ks, metrics, popularity.double()
         self.metrics = {f'{m}@{k}': (_ndcg(k) if m == 'ndcg' else _PER_USER[m](k)).to(
             popularity.device) for m in metrics if m in _PER_USER for k in ks}
-        self.coverage = {k: LinkPredCoverage(k=k, num_dst_nodes=num_items).to(popularity.device)
-                         for k in ks if 'coverage' in metrics}
+        self.coverage = {k: LinkPredCoverage(k=k, num_dst_nodes=truth.num_items).to(
+            popularity.device) for k in ks if 'coverage' in metrics}
+        self.weight: Optional[Tensor] = None
+        if any(m in WEIGHTED for m in metrics):
+            weight = (self.popularity + 1)**-propensity_power
+            weight = weight / weight[truth.item].mean()
+            self.weight = weight if max_weight is None else weight.clamp(max=max_weight)
         self.users: list[Tensor] = []
         self.values: dict[str, list[Tensor]] = {}
+        self.totals: dict[str, list[Tensor]] = {}
+        self.truth = truth
 
     def update(self, user: Tensor, ranked: Tensor, truth: tuple[Tensor, Tensor]) -> None:
         listed = ranked >= 0
@@ -289,16 +343,48 @@ class _Collector:
                 values[f'popularity@{k}'] = degree.sum(1) / listed[:, :k].sum(1).clamp(min=1)
             if 'coverage' in self.names:
                 self.coverage[k].update(ranked[:, :k][listed[:, :k]].view(-1, 1), truth)
+        if self.weight is not None:
+            gain = data.pred_rel_mat * self.weight[ranked.clamp(min=0)]
+            values |= self._weighted(gain, truth, user.numel())
         self.users.append(user)
         for key, value in values.items():
             self.values.setdefault(key, []).append(value.double())
 
+    def _weighted(self, gain: Tensor, truth: tuple[Tensor, Tensor],
+                  num: int) -> dict[str, Tensor]:
+        r"""Weighted hits of every user, not normalised yet; the totals are kept beside."""
+        row, weight = truth[0], self.weight[truth[1]]
+        found = {}
+        # The ideal list has the pairs by falling weight; `place` counts from 1 within a user.
+        order = torch.argsort(weight, descending=True, stable=True)
+        order = order[torch.argsort(row[order], stable=True)]
+        count = torch.bincount(row, minlength=num)
+        first = count.cumsum(0) - count
+        place = torch.arange(row.numel(), device=row.device) - first[row[order]] + 1
+        for k in self.ks:
+            discount = torch.arange(2, gain[:, :k].size(1) + 2, device=gain.device).double().log2()
+            if 'recall_ips' in self.names:
+                found[f'recall_ips@{k}'] = gain[:, :k].sum(1)
+                self.totals.setdefault(f'recall_ips@{k}', []).append(weight.sum())
+            if 'ndcg_ips' in self.names:
+                found[f'ndcg_ips@{k}'] = (gain[:, :k] / discount).sum(1)
+                ideal = (weight[order] / (place + 1).double().log2())[place <= k].sum()
+                self.totals.setdefault(f'ndcg_ips@{k}', []).append(ideal)
+        return found
+
     def compute(self, per_user: bool) -> dict[str, Any]:
         values = {key: torch.cat(parts) for key, parts in self.values.items()}
+        for key, parts in self.totals.items():
+            # So that the mean over the users is the ratio of the sums.
+            values[key] = values[key] * (values[key].numel() / torch.stack(parts).sum())
         order = [f'{m}@{k}' for m in self.names for k in self.ks]
         if per_user:
             return {'user': torch.cat(self.users),
                     **{key: values[key] for key in order if key in values}}
         for k, metric in self.coverage.items():
             values[f'coverage@{k}'] = metric.compute()
-        return {key: float(values[key].mean()) for key in order}
+        found = {key: float(values[key].mean()) for key in order}
+        if self.weight is not None:
+            weight = self.weight[self.truth.item]
+            found['ips_sample_size'] = float(weight.sum()**2 / weight.square().sum())
+        return found

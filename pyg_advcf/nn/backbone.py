@@ -296,7 +296,8 @@ class Backbone(Recorded, nn.Module):
         user_ids = check_user_ids('user_ids', user_ids, self.num_users).to(device)
         similarity = check_similarity('similarity', Dot() if similarity is None else similarity)
         z = self.embeddings() if z is None else z
-        z = ranking.rankable('z', z, similarity, self.num_users, self.num_items)
+        z = ranking.rankable('z', z, similarity, self.num_users, self.num_items,
+                             self.degrees[1])
         found = ranking.recommend(z, user_ids, k, self.known, self.candidate_mask, batch_size,
                                   progress)
         score = found.score / similarity.temperature

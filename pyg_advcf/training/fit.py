@@ -25,7 +25,8 @@ from pyg_advcf.interactions import held_out, split_names
 from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.recommender import Recommender, described
 from pyg_advcf.metrics import evaluate as evaluate_model
-from pyg_advcf.metrics.evaluate import METRICS
+from pyg_advcf.metrics.calibrate import calibrate as calibrate_model
+from pyg_advcf.metrics.calibrate import parse_metric
 from pyg_advcf.training.divergence import EpochStart, diagnose
 from pyg_advcf.training.fork import check_threads
 from pyg_advcf.training.memory import keep_freed_memory
@@ -88,7 +89,7 @@ def _figures(argument: str, found: Any, finite: bool) -> dict[str, float]:
 
 def _add(record: dict[str, Any], argument: str, figures: dict[str, float]) -> None:
     for name in figures:
-        if name in ('epoch', 'loss', 'seconds', 'evaluated'):
+        if name in ('epoch', 'loss', 'seconds', 'evaluated', 'prior', 'norm_power'):
             raise ValueError(f"'{argument}()' returns the name '{name}', under which the history "
                              f"has something else; choose another")
     record.update(figures)
@@ -150,6 +151,7 @@ def fit(
     checkpoint: Union[str, Path, None] = None,
     resume: Union[bool, str] = False,
     progress: bool = True,
+    calibrate: Union[bool, dict[str, Any]] = False,
 ) -> History:
     r"""Trains until ``epochs`` are done or the validation metric stops improving.
 
@@ -183,6 +185,9 @@ def fit(
             the parameters of the checkpoint (of its best epoch, or without validation its last):
             whatever else is different, they need to have the same names and shapes.
         progress: Whether to show a progress bar.
+        calibrate: Whether to choose the prior and the norm power of the ranking on the split
+            ``'val'`` before each evaluation (:func:`pyg_advcf.metrics.calibrate`, by ``monitor``);
+            or the arguments of that function. They are recorded, and restored with the weights.
 
     Threads of PyTorch do not survive a fork: in a process that was forked after they had been used,
     training would wait for them for ever, so that it is an error. Start processes with
@@ -247,14 +252,22 @@ def fit(
                          f"so none could be chosen; raise 'epochs'")
     if evaluate is None and 'val' in split_names(loader.data):
         held_out(loader.data, 'val')  # An empty split is an error before any work is done.
-        name, _, k = monitor.partition('@')
-        if not (k.isascii() and k.isdigit() and int(k) > 0):
-            raise ValueError(f"'monitor' is {monitor!r}, but needs the form 'recall@20'")
-        names = dict.fromkeys([check_name('monitor', name, METRICS), 'recall', 'ndcg'])
+        name, k = parse_metric('monitor', monitor)
+        names = dict.fromkeys([name, 'recall', 'ndcg'])
 
         def evaluate() -> dict[str, float]:
-            return evaluate_model(method, loader.data, splits='val', k=int(k),
+            return evaluate_model(method, loader.data, splits='val', k=k,
                                   metrics=names, progress=progress)['val']
+
+    if calibrate is not False:
+        if calibrate is not True:
+            check_instance('calibrate', calibrate, dict, 'True, False, or arguments of calibrate')
+        if 'val' not in split_names(loader.data):
+            raise ValueError("'calibrate' needs a split 'val' of the data, by which it chooses; "
+                             "hold one out with RandomSplit(val=0.1)")
+        calibrating = {'metric': monitor, 'progress': progress,
+                       **({} if calibrate is True else calibrate)}
+        parse_metric('monitor', calibrating['metric'])
 
     check_threads()
     if loader.user.device.type == 'cpu':
@@ -264,7 +277,7 @@ def fit(
         check_writable(checkpoint, 'checkpoint')
         checkpoint = Path(checkpoint)
         experiment = signature(step, loader, evaluate_every=evaluate_every, monitor=monitor,
-                               patience=patience, select_from=select_from)
+                               patience=patience, select_from=select_from, calibrate=calibrate)
     if resume == 'weights' and not checkpoint.exists():
         raise ValueError(f"'resume' is 'weights', but there is no file '{checkpoint}'; pass False "
                          f"to start from new weights")
@@ -315,6 +328,9 @@ def fit(
         if (epoch + 1) % evaluate_every != 0 and epoch + 1 != epochs:
             continue
         record['evaluated'] = True
+        if calibrate is not False:
+            found = calibrate_model(method, loader.data, **calibrating)
+            record.update(prior=found.prior, norm_power=found.norm_power)
         if track is not None:
             _add(record, 'track', _figures('track', track(), finite=False))
         if evaluate is not None:
