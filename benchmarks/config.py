@@ -23,6 +23,7 @@ class Method:
     space: dict[str, list[Any]] = field(default_factory=dict)
     settings: list[dict[str, Any]] = field(default_factory=list)
     curves: bool = False
+    refit: bool = False
 
 
 @dataclass

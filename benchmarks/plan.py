@@ -58,6 +58,8 @@ class Plan:
             reduce(getitem, path, groups)[last] = value
         measures = {k: v for k, v in self.method.measures.items() if v is not None}
         spec: Spec = {'seed': seed, 'curves': self.method.curves, 'measures': measures}
+        if self.method.refit:
+            spec['refit'] = True
         for name, group in groups.items():
             spec[name] = {**({'name': group.pop('name')} if 'name' in group else {}),
                           'arguments': group}

@@ -1,4 +1,5 @@
 r"""One run: trained, measured, and written as soon as it is done."""
+import copy
 import hashlib
 import itertools
 import json
@@ -7,7 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import optuna
 import torch
@@ -16,11 +17,13 @@ from torch_geometric.data import HeteroData
 
 from benchmarks.build import Spec, build, load
 from pyg_advcf import InteractionLoader, Recommender, evaluate, fit
+from pyg_advcf.baselines import Baseline
 from pyg_advcf.files import load_safely
-from pyg_advcf.interactions import held_out, known_pairs, num_nodes
+from pyg_advcf.interactions import held_out, known_pairs, num_nodes, split_names
 from pyg_advcf.metrics import evaluate_by_user
 from pyg_advcf.pairs import PairSet
 from pyg_advcf.training import History, Step
+from pyg_advcf.transforms import MergeSplit
 
 Record = dict[str, Any]
 
@@ -52,7 +55,8 @@ def _test(recommender: Recommender, data: HeteroData, **kwargs: Any) -> dict[str
     r"""The test sets, clean and, where that protocol counts other pairs, official."""
     clean, official = (evaluate(recommender, data, protocol=protocol, **kwargs)
                        for protocol in ('clean', 'official'))
-    seen = PairSet.of(torch.cat([known_pairs(data), held_out(data, 'val')], 1), *num_nodes(data))
+    seen = [known_pairs(data), *(held_out(data, split) for split in split_names(data, 'val'))]
+    seen = PairSet.of(torch.cat(seen, 1), *num_nodes(data))
     return {**clean, **{f'{split}_official': values for split, values in official.items()
                         if 'candidate_mask' in data['item']
                         or seen.contains(*held_out(data, split)).any()}}
@@ -81,13 +85,18 @@ def run(spec: Spec, work: Path, data_dir: str, trial: Optional[optuna.Trial] = N
     else:
         recommender = built.recommender
         history = _trained(spec, built, loader, data, path.with_suffix('.pt'), trial)
+    measured = spec['evaluate']['arguments']
+    refitted: Record = {}
+    if spec.get('refit'):
+        refitted['selection_test'] = _test(recommender, data, **measured)
+        recommender, data, refitted['refit_seconds_per_epoch'] = _refit(spec, data, history, path)
     record = {
         'dataset': spec['data']['name'], 'users': spec['prepare']['arguments']['users'],
         'seed': spec['seed'], 'best_epoch': history.best_epoch, 'epochs': len(history.epochs),
         'valid': {spec['fit']['arguments']['monitor']: history.best_value},
-        'test': _test(recommender, data, **spec['evaluate']['arguments']),
-        'train_seconds_per_epoch': history.seconds_per_epoch,
-        **_extras(spec, recommender, data, history),
+        'test': _test(recommender, data, **measured),
+        'train_seconds_per_epoch': history.seconds_per_epoch, **refitted,
+        **_extras(spec, recommender, data, history), **_ranking(recommender),
         **{key: value for key, value in spec.items() if key not in ('seed', 'curves')}}
     write_json(path, [record])
     path.with_suffix('.pt').unlink(missing_ok=True)
@@ -127,6 +136,38 @@ def _trained(spec: Spec, step: Step, loader: InteractionLoader, data: HeteroData
     except (optuna.TrialPruned, FloatingPointError):
         checkpoint.unlink(missing_ok=True)
         raise
+
+
+def _refit(spec: Spec, data: HeteroData, history: History,
+           path: Path) -> tuple[Union[Recommender, Baseline], HeteroData, float]:
+    r"""Trains anew on training and validation pairs, for as many epochs as validation chose.
+
+    The ranking's prior and norm power are those that validation chose, too.
+    """
+    merged = MergeSplit('val')(copy.copy(data))
+    seed_everything(spec['seed'])
+    start = time.perf_counter()
+    _, built, loader = build(spec, merged)
+    if loader is None:
+        return built, merged, time.perf_counter() - start
+    checkpoint, recommender = path.with_suffix('.refit.pt'), built.recommender
+    found = fit(built, loader, history.best_epoch + 1, patience=None, checkpoint=checkpoint,
+                evaluate_every=spec['fit']['arguments']['evaluate_every'], resume=True,
+                progress=False)
+    chosen = history.epochs[history.best_epoch]
+    if 'prior' in chosen:
+        recommender.similarity.prior = chosen['prior']
+        recommender.similarity.norm_power = chosen['norm_power']
+    checkpoint.unlink(missing_ok=True)
+    return recommender, merged, found.seconds_per_epoch
+
+
+def _ranking(recommender: Union[Recommender, Baseline]) -> Record:
+    r"""How scores are ranked, where that was chosen apart from training."""
+    similarity = getattr(recommender, 'similarity', None)
+    if similarity is None or (similarity.prior, similarity.norm_power) == (0., similarity.own_norm_power):
+        return {}
+    return {'ranking': {'prior': similarity.prior, 'norm_power': similarity.norm_power}}
 
 
 def _followed(spec: Spec) -> list[str]:
