@@ -14,6 +14,7 @@ from pyg_advcf._checks import (
     check_instance,
     check_name,
     check_names,
+    check_positive,
     check_seed,
     shown,
 )
@@ -21,6 +22,7 @@ from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.interactions import (
     candidate_mask,
     degrees,
+    held_out,
     num_nodes,
     split_names,
     validate_for,
@@ -75,6 +77,44 @@ def parse_metric(argument: str, metric: str) -> tuple[str, int]:
     return check_name(argument, name, METRICS), int(k)
 
 
+def check_calibration(
+    model: Any,
+    data: HeteroData,
+    split: str = 'val',
+    metric: str = 'recall@20',
+    priors: Sequence[float] = PRIORS,
+    norm_powers: Optional[Sequence[float]] = None,
+    max_users: Optional[int] = 5000,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    progress: bool = True,
+    edge_type: Optional[EdgeType] = None,
+    propensity_power: float = 1.,
+    max_weight: Optional[float] = None,
+) -> HeteroData:
+    r"""Raises what :func:`calibrate` would raise before it ranks; returns the data it would use."""
+    data = validate_for(model, data, edge_type)
+    check_similarity('model.similarity', getattr(model, 'similarity', None))
+    check_names('split', split, split_names(data))
+    if split.startswith('test'):
+        raise ValueError(f"'split' is {split!r}, but a test set must choose nothing; hold out "
+                         f"validation pairs, for example with RandomSplit(val=0.1)")
+    held_out(data, split)
+    parse_metric('metric', metric)
+    _numbers('priors', priors)
+    if norm_powers is not None:
+        _numbers('norm_powers', norm_powers)
+    if max_users is not None:
+        check_count('max_users', max_users)
+    check_seed('seed', seed)
+    check_count('batch_size', batch_size)
+    check_bool('progress', progress)
+    check_positive('propensity_power', propensity_power, zero=True)
+    if max_weight is not None:
+        check_positive('max_weight', max_weight)
+    return data
+
+
 def calibrate(
     model: Any,
     data: HeteroData,
@@ -87,7 +127,8 @@ def calibrate(
     batch_size: int = BATCH_SIZE,
     progress: bool = True,
     edge_type: Optional[EdgeType] = None,
-    **kwargs: Any,
+    propensity_power: float = 1.,
+    max_weight: Optional[float] = None,
 ) -> Calibration:
     r"""Sets prior and norm power of a recommender's ranking to those that are best on ``split``.
 
@@ -108,7 +149,8 @@ def calibrate(
         batch_size: As of :func:`pyg_advcf.evaluate`.
         progress: As of :func:`pyg_advcf.evaluate`.
         edge_type: As of :func:`pyg_advcf.evaluate`.
-        **kwargs: ``propensity_power`` and ``max_weight`` of :func:`pyg_advcf.evaluate`.
+        propensity_power: As of :func:`pyg_advcf.evaluate`.
+        max_weight: As of :func:`pyg_advcf.evaluate`.
 
     Raises:
         ValueError: If ``split`` is a test set, or unknown or empty, ``metric`` unknown, an argument
@@ -125,23 +167,16 @@ def calibrate(
         >>> recommender.similarity.prior == found.prior
         True
     """
-    data = validate_for(model, data, edge_type)
-    similarity = check_similarity('model.similarity', getattr(model, 'similarity', None))
-    check_names('split', split, split_names(data))
-    if split.startswith('test'):
-        raise ValueError(f"'split' is {split!r}, but a test set must choose nothing; hold out "
-                         f"validation pairs, for example with RandomSplit(val=0.1)")
-    name, k = parse_metric('metric', metric)
+    data = check_calibration(**locals())
+    similarity, (name, k) = model.similarity, parse_metric('metric', metric)
     priors = _numbers('priors', priors)
     powers = [similarity.norm_power] if norm_powers is None else _numbers('norm_powers',
                                                                           norm_powers)
-    check_count('batch_size', batch_size)
-    check_bool('progress', progress)
     num_users, num_items = num_nodes(data)
     task = build_split(data, split, 'clean')
     users = task.users
-    if max_users is not None and users.numel() > check_count('max_users', max_users):
-        generator = torch.Generator().manual_seed(check_seed('seed', seed))
+    if max_users is not None and users.numel() > max_users:
+        generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(users.numel(), generator=generator)[:max_users]
         users = users[chosen.sort().values.to(users.device)]
 
@@ -149,8 +184,8 @@ def calibrate(
     scores_of = _Settings(similarity, final_embeddings(model), trained_popularity(model, data),
                           settings, num_users, num_items)
     popularity = degrees(data)[1]
-    collected = {setting: Collector([k], [name], task.truth, popularity, **kwargs)
-                 for setting in settings}
+    collected = {setting: Collector([k], [name], task.truth, popularity, propensity_power,
+                                   max_weight) for setting in settings}
 
     def rank(chunk: Tensor, scores: Tensor) -> tuple[Tensor, list[Tensor]]:
         masked = task.masked.of_users(chunk)

@@ -139,10 +139,10 @@ def evaluate(
       propensity to be observed, :math:`w_i = \min(v_i / \overline{v}, w_{max})` with
       :math:`v_i = (d_i + 1)^{-\alpha}`, the training degree :math:`d_i`, the mean over the held-out
       pairs and :math:`\alpha` of ``propensity_power``. Self-normalised over all users:
-      :math:`\sum_u \sum_{hits} w` over :math:`\sum_u \sum_T w`, and the same with discounts over the
-      ideal. If interactions are observed with such a propensity, they estimate the metric of a test
-      set without a bias by popularity. ``ips_sample_size`` comes with them, the effective number of
-      pairs :math:`(\sum w)^2 / \sum w^2`; where it is small, the estimate varies much.
+      :math:`\sum_u \sum_{hits} w` over :math:`\sum_u \sum_T w`, and the same with discounts over
+      the ideal. If interactions are observed with such a propensity, they estimate the metric of
+      a test set without a bias by popularity. ``ips_sample_size`` comes with them, the effective
+      number of pairs :math:`(\sum w)^2 / \sum w^2`; where it is small, the estimate varies much.
     * ``coverage``: share of all items that occur in some list; ``popularity``: mean training
       degree of the listed items.
 

@@ -1,4 +1,5 @@
 r"""The training loop: epochs, validation, early stopping, checkpoints."""
+import inspect
 import math
 import numbers
 import time
@@ -26,7 +27,7 @@ from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.recommender import Recommender, described
 from pyg_advcf.metrics import evaluate as evaluate_model
 from pyg_advcf.metrics.calibrate import calibrate as calibrate_model
-from pyg_advcf.metrics.calibrate import parse_metric
+from pyg_advcf.metrics.calibrate import check_calibration, parse_metric
 from pyg_advcf.training.divergence import EpochStart, diagnose
 from pyg_advcf.training.fork import check_threads
 from pyg_advcf.training.memory import keep_freed_memory
@@ -267,7 +268,10 @@ def fit(
                              "hold one out with RandomSplit(val=0.1)")
         calibrating = {'metric': monitor, 'progress': progress,
                        **({} if calibrate is True else calibrate)}
-        parse_metric('monitor', calibrating['metric'])
+        own = inspect.signature(calibrate_model).parameters
+        for name in calibrating:
+            check_name('calibrate', name, list(own)[2:])
+        check_calibration(method, loader.data, **calibrating)
 
     check_threads()
     if loader.user.device.type == 'cpu':

@@ -34,7 +34,8 @@ def brute_force(z, data, split, k, protocol):
     candidates = data['item'].get('candidate_mask')
     barred = set() if candidates is None else {i for i in range(m) if not candidates[i]}
     popularity = torch.bincount(data[EDGE_TYPE].edge_index[1], minlength=m).tolist()
-    rows, recommended = {}, set()
+    weight = [1 / (p + 1) for p in popularity]
+    rows, recommended, totals = {}, set(), torch.zeros(2, dtype=torch.float64)
     for u in range(n):
         seen = set(train[u]) if split == 'val' else train[u] | val[u]
         t = set(truth[u])
@@ -62,7 +63,16 @@ def brute_force(z, data, split, k, protocol):
             'map_hits': sum(precision) / max(sum(hits), 1),
             'mrr': 1 / (hits.index(1) + 1) if any(hits) else 0.,
             'popularity': sum(popularity[i] for i in order) / max(len(order), 1),
+            'recall_ips': sum(h * weight[i] for h, i in zip(hits, order)),
+            'ndcg_ips': sum(h * weight[i] / math.log2(r + 2)
+                            for r, (h, i) in enumerate(zip(hits, order))),
         }
+        heaviest = sorted((weight[i] for i in t), reverse=True)[:k]
+        totals[0] += sum(weight[i] for i in t)
+        totals[1] += sum(w / math.log2(r + 2) for r, w in enumerate(heaviest))
+    for row in rows.values():
+        for name, total in zip(('recall_ips', 'ndcg_ips'), totals.tolist()):
+            row[name] *= len(rows) / total
     means = {name: sum(r[name] for r in rows.values()) / len(rows) for name in METRICS
              if name != 'coverage'}
     return {**means, 'coverage': len(recommended) / m}, rows
