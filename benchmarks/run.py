@@ -165,7 +165,8 @@ def _refit(spec: Spec, data: HeteroData, history: History,
 def _ranking(recommender: Union[Recommender, Baseline]) -> Record:
     r"""How scores are ranked, where that was chosen apart from training."""
     similarity = getattr(recommender, 'similarity', None)
-    if similarity is None or (similarity.prior, similarity.norm_power) == (0., similarity.own_norm_power):
+    if similarity is None or (similarity.prior == 0. and
+                              similarity.norm_power == similarity.own_norm_power):
         return {}
     return {'ranking': {'prior': similarity.prior, 'norm_power': similarity.norm_power}}
 

@@ -36,7 +36,8 @@ parser.add_argument('--l2', type=float, default=1e-5, help='weight of the L2 ter
 parser.add_argument('--temperature', type=float, default=0.4, help='of the cosine scores')
 parser.add_argument('--k', type=float, default=64., help='weight of the negatives in AdvInfoNCE')
 parser.add_argument('--hardness', default='embed', help='of the negatives in AdvInfoNCE',
-                    choices=['embed', 'mlp', 'reverse', 'random', 'uniform', 'popularity'])
+                    choices=['embed', 'mlp', 'reverse', 'random', 'uniform', 'buckets',
+                             'popularity'])
 parser.add_argument('--adversary-lr', type=float, default=1e-4, help='of the adversary')
 parser.add_argument('--interval', type=int, default=5, help='epochs between adversary passes')
 parser.add_argument('--max-passes', type=int, default=10, help='most adversary passes')

@@ -204,6 +204,14 @@ def check_user_ids(argument: str, user_ids: Any, num_users: int) -> Tensor:
     return check_ids(argument, user_ids, num_users).view(-1)
 
 
+def check_finite(argument: str, value: float) -> float:
+    r"""Returns ``value`` as a float if it is a finite number, of either sign."""
+    if (isinstance(value, bool) or not isinstance(value, numbers.Real)
+            or not math.isfinite(value)):
+        raise ValueError(f"'{argument}' is {shown(value)}, but needs to be a finite number")
+    return float(value)
+
+
 def check_degrees(argument: str, degree: Tensor, size: Optional[int] = None) -> Tensor:
     r"""Returns ``degree`` if it holds a finite number of at least 0 for every node.
 

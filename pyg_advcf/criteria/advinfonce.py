@@ -1,5 +1,6 @@
 r"""AdvInfoNCE: InfoNCE with a learned hardness of every negative."""
 import math
+from collections.abc import Iterable
 from typing import Optional
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from pyg_advcf._checks import (
     check_count,
     check_degrees,
+    check_finite,
     check_floats,
     check_mask,
     check_name,
@@ -17,6 +19,7 @@ from pyg_advcf._checks import (
 from pyg_advcf.batch import Batch
 from pyg_advcf.criteria.criterion import Criterion, check_scores, finite, reduce
 from pyg_advcf.criteria.hardness import (
+    BucketHardness,
     EmbedHardness,
     MLPHardness,
     PopularityHardness,
@@ -27,7 +30,7 @@ from pyg_advcf.embeddings import Embeddings
 from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.registry import CRITERIA
 
-HARDNESS = ('embed', 'mlp', 'reverse', 'random', 'uniform', 'popularity')
+HARDNESS = ('embed', 'mlp', 'reverse', 'random', 'uniform', 'buckets', 'popularity')
 
 
 def log_hardness(raw: Tensor, mask: Optional[Tensor] = None) -> Tensor:
@@ -90,8 +93,12 @@ class AdvInfoNCE(Criterion):
             :math:`k > 1` alone adds the margin :math:`\ln k`: compare with ``'uniform'``.
         hardness: ``'embed'`` (tables :math:`g = a_u \cdot b_j`), ``'mlp'`` (of the layer-0
             embeddings), ``'reverse'`` (as ``'embed'``, but the adversary *minimises*),
-            ``'random'``, ``'uniform'`` (:math:`\delta = 0`) or ``'popularity'``.
-        popularity: Training degree of the items, for ``'popularity'``.
+            ``'random'``, ``'uniform'`` (:math:`\delta = 0`), ``'buckets'`` (fixed, by classes of
+            popularity: a control of the authors' code) or ``'popularity'`` (fixed,
+            :math:`g_j = a \log(d_j + 1)`).
+        popularity: Training degree :math:`d` of the items, for ``'buckets'`` and ``'popularity'``.
+        exponent: :math:`a` of ``'popularity'``: larger values gain on data that are less popular
+            than the training data, and lose on data like these.
         adversary_l2: Weight of :math:`\frac{1}{2B} \sum \|a_u\|^2 + \|b_j\|^2` over the rows of
             the batch in the adversary's loss (``'embed'``, ``'reverse'``). 0 is published.
         reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
@@ -122,6 +129,7 @@ class AdvInfoNCE(Criterion):
         popularity: Optional[Tensor] = None,
         adversary_l2: float = 0.,
         reduction: str = 'mean',
+        exponent: float = 0.5,
     ) -> None:
         super().__init__(reduction)
         self.k = check_positive('k', k)
@@ -130,6 +138,7 @@ class AdvInfoNCE(Criterion):
         self.num_users = check_count('num_users', num_users)
         self.num_items = check_count('num_items', num_items)
         check_count('dim', dim)
+        check_finite('exponent', exponent)
         if popularity is not None:
             check_degrees('popularity', popularity, num_items)
         if hardness in ('embed', 'reverse'):
@@ -142,9 +151,12 @@ class AdvInfoNCE(Criterion):
             self.hardness = UniformHardness()
         else:
             if popularity is None:
-                raise ValueError(f"hardness 'popularity' needs 'popularity', the training degree "
+                raise ValueError(f"hardness '{hardness}' needs 'popularity', the training degree "
                                  f"of all {num_items} items: pyg_advcf.degrees(data)[1]")
-            self.hardness = PopularityHardness(popularity)
+            self.hardness = (BucketHardness(popularity) if hardness == 'buckets' else
+                             PopularityHardness(popularity, exponent))
+        # What MinMaxStep(target_kl=...) sets; kept with the weights.
+        self.register_buffer('hardness_scale', torch.ones(()))
 
     @property
     def needs_tables(self) -> bool:
@@ -174,7 +186,43 @@ class AdvInfoNCE(Criterion):
                              f"always has the log hardness 0; sample more, with num_neg= of "
                              f"InteractionLoader or amount= of PyG's NegativeSampling, or pass "
                              f"hardness='uniform'")
-        return log_hardness(self.hardness(batch, x), batch.neg_mask)
+        return log_hardness(self.hardness(batch, x) * self.hardness_scale, batch.neg_mask)
+
+    @torch.no_grad()
+    def scale_to_kl(self, target: float, batches: Iterable[Batch],
+                    x: Optional[Embeddings] = None) -> dict[str, float]:
+        r"""Scales the raw hardness so that its :math:`KL(P_0 \| P)` is ``target`` on ``batches``.
+
+        The divergence rises with the scale :math:`c` of :math:`p = \mathrm{softmax}(c g)`, so that
+        bisection finds it, between :math:`2^{-40}` and :math:`2^{40}`.
+
+        Args:
+            target: The mean divergence over the batches, above 0.
+            batches: Batches to measure it on.
+            x: Layer-0 tables of the recommender, for ``'mlp'``.
+
+        Returns:
+            The divergence that was reached (``kl_uniform_p``) and ``hardness_scale``.
+
+        Raises:
+            ValueError: If ``target`` is not above 0, or there is no batch.
+        """
+        check_positive('target', target)
+        raw = [(self.hardness(batch, x), batch.neg_mask)
+               for batch in map(self._check_batch, batches)]
+        if not raw:
+            raise ValueError("'batches' is empty, but the divergence needs a batch to measure")
+
+        def divergence(exponent: float) -> float:
+            return float(torch.stack([-log_hardness(g * 2.**exponent, mask).mean()
+                                      for g, mask in raw]).mean())
+
+        low, high = -40., 40.
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if divergence(middle) < target else (low, middle)
+        self.hardness_scale.fill_(2.**high)
+        return {'kl_uniform_p': divergence(high), 'hardness_scale': 2.**high}
 
     def forward(
         self,

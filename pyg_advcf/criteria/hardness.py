@@ -8,7 +8,7 @@ from typing import Optional
 import torch
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_count, check_degrees
+from pyg_advcf._checks import check_count, check_degrees, check_finite
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.ops import sampled_product
@@ -88,7 +88,7 @@ class RandomHardness(Recorded, nn.Module):
         return r.clamp(min=torch.finfo(r.dtype).tiny).log()
 
 
-class PopularityHardness(Recorded, nn.Module):
+class BucketHardness(Recorded, nn.Module):
     r""":math:`g_j = \mathrm{bucket}_j / (3 \max_k \mathrm{bucket}_k)`, the authors' control.
 
     A bucket is the rank of an item's training degree among the distinct degrees.
@@ -106,3 +106,26 @@ class PopularityHardness(Recorded, nn.Module):
         bucket = self.bucket[batch.neg_item]
         highest = bucket.amax(dim=-1, keepdim=True).clamp(min=1)
         return (bucket / (3 * highest)).expand(batch.user.numel(), -1)
+
+
+class PopularityHardness(Recorded, nn.Module):
+    r""":math:`g_j = a \log(d_j + 1)`: popular negatives are harder, with :math:`a < 0` rare ones.
+
+    The hardness is that of negatives drawn from :math:`(d_j + 1)^a` times the distribution that
+    they were drawn from. With in-batch negatives, which are drawn in proportion to :math:`d_j`,
+    :math:`a = -1` is the correction of sampled softmax by :math:`\log q`
+    (:class:`~pyg_advcf.criteria.InfoNCE`, ``log_q=1``).
+
+    Args:
+        popularity: Training degree :math:`d` of every item, ``[num_items]``.
+        exponent: :math:`a`.
+    """
+    def __init__(self, popularity: Tensor, exponent: float = 0.5) -> None:
+        super().__init__()
+        check_degrees('popularity', popularity)
+        self.exponent = check_finite('exponent', exponent)
+        log = (popularity.double().log1p() * self.exponent).to(torch.get_default_dtype())
+        self.register_buffer('log_weight', log, persistent=False)
+
+    def forward(self, batch: Batch, x: Optional[Embeddings] = None) -> Tensor:
+        return self.log_weight[batch.neg_item].expand(batch.user.numel(), -1)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pyg_advcf._checks import (
     check_bool,
     check_count,
+    check_finite,
     check_floats,
     check_ids,
     check_integers,
@@ -18,7 +19,9 @@ from pyg_advcf._checks import (
     shown,
 )
 from pyg_advcf.batch import Batch
+from pyg_advcf.criteria.advinfonce import log_hardness
 from pyg_advcf.criteria.criterion import REDUCTIONS, Criterion, check_scores, finite, reduce
+from pyg_advcf.criteria.hardness import PopularityHardness
 from pyg_advcf.embeddings import Embeddings, check_embeddings
 from pyg_advcf.nn.similarity import Cosine, Similarity
 from pyg_advcf.ops.cross_entropy import chunked_cross_entropy
@@ -43,24 +46,50 @@ class InfoNCE(Criterion):
     negatives of :class:`~pyg_advcf.loader.InteractionLoader` this is in-batch InfoNCE with known
     positives left out.
 
+    In-batch negatives are drawn by popularity :math:`q`. With ``log_q`` :math:`= a` the scores of
+    negatives become :math:`s_{bj} - a \log q_j`, up to a constant of each row that keeps the mean
+    of the factors :math:`q_j^{-a}` at 1: with 1 they weigh as if they had been drawn uniformly.
+
     Args:
         reduction: ``'mean'`` over the positives, ``'sum'`` or ``'none'``.
+        log_q: :math:`a`, the exponent of the correction; 0 for none.
+        popularity: Training degree of the items, ``[num_items]``, for the correction.
 
     Shapes:
         ``pos [B]``, ``neg [B, N]`` to a scalar (``[B]`` without reduction).
 
     Raises:
-        ValueError: If ``reduction`` is unknown or the shapes do not fit.
+        ValueError: If ``reduction`` is unknown, the shapes do not fit, ``log_q`` is not finite, or
+            ``popularity`` is missing.
 
     Example:
         >>> InfoNCE()(torch.zeros(4), torch.zeros(4, 3))  # ln 4
         tensor(1.3863)
     """
+    def __init__(self, reduction: str = 'mean', log_q: float = 0.,
+                 popularity: Optional[Tensor] = None) -> None:
+        super().__init__(reduction)
+        self.log_q = check_finite('log_q', log_q)
+        self.correction: Optional[PopularityHardness] = None
+        if self.log_q != 0.:
+            if popularity is None:
+                raise ValueError(f"'log_q' is {log_q}, which needs 'popularity', the training "
+                                 f"degree of all items: pyg_advcf.degrees(data)[1]")
+            self.correction = PopularityHardness(popularity, -self.log_q)
+            self.needs_batch = 'the popularity of its negatives'
+            self.num_items = popularity.numel()
+
     def default_similarity(self) -> Similarity:
         return Cosine(0.1)
 
     def row_losses(self, pos: Tensor, neg: Tensor, batch: Optional[Batch]) -> Tensor:
+        if self.correction is not None:
+            neg = neg + log_hardness(self.correction(batch), batch.neg_mask)
         return infonce(pos, neg, 'none')
+
+    def extra_repr(self) -> str:
+        own = '' if self.log_q == 0. else f'log_q={self.log_q:g}'
+        return ', '.join(filter(None, (super().extra_repr(), own)))
 
 
 class InBatchInfoNCE(Recorded, nn.Module):

@@ -99,8 +99,10 @@ def warp(backbone: Backbone, margin: float = 1., l2: float = 1e-4) -> Recommende
 
 
 @method(criteria.InfoNCE)
-def infonce(backbone: Backbone, temperature: float = 0.1, l2: float = 1e-5) -> Recommender:
-    return Recommender(backbone, criteria.InfoNCE(), Cosine(temperature), l2)
+def infonce(backbone: Backbone, temperature: float = 0.1, l2: float = 1e-5,
+            log_q: float = 0.) -> Recommender:
+    criterion = criteria.InfoNCE(log_q=log_q, popularity=backbone.degrees[1])
+    return Recommender(backbone, criterion, Cosine(temperature), l2)
 
 
 @method(criteria.DCL)
@@ -169,10 +171,11 @@ def xir(backbone: Backbone, cache_size: int = 2048, weight: float = 0.5,
 
 @method(criteria.AdvInfoNCE)
 def advinfonce(backbone: Backbone, temperature: float = 0.1, k: float = 64.,
-               hardness: str = 'embed', l2: float = 1e-5, adversary_l2: float = 0.) -> Recommender:
+               hardness: str = 'embed', l2: float = 1e-5, adversary_l2: float = 0.,
+               exponent: float = 0.5) -> Recommender:
     criterion = criteria.AdvInfoNCE(
         backbone.num_users, backbone.num_items, backbone.dim, k, hardness,
-        popularity=backbone.degrees[1], adversary_l2=adversary_l2)
+        popularity=backbone.degrees[1], adversary_l2=adversary_l2, exponent=exponent)
     return Recommender(backbone, criterion, Cosine(temperature), l2)
 
 

@@ -1,24 +1,15 @@
 r"""How a user and an item are compared in training, and how their scores are ranked."""
-import math
-import numbers
 from typing import Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_advcf._checks import check_degrees, check_instance, check_positive, shown
+from pyg_advcf._checks import check_degrees, check_finite, check_instance, check_positive
 from pyg_advcf.batch import Batch
 from pyg_advcf.embeddings import Embeddings, check_embeddings, check_rows
 from pyg_advcf.ops import sampled_scores
 from pyg_advcf.record import Recorded
-
-
-def _check_finite(argument: str, value: float) -> float:
-    if (isinstance(value, bool) or not isinstance(value, numbers.Real)
-            or not math.isfinite(value)):
-        raise ValueError(f"'{argument}' is {shown(value)}, but needs to be a finite number")
-    return float(value)
 
 
 class Similarity(Recorded, nn.Module):
@@ -72,7 +63,7 @@ class Similarity(Recorded, nn.Module):
 
     @norm_power.setter
     def norm_power(self, value: float) -> None:
-        self._norm_power.fill_(_check_finite('norm_power', value))
+        self._norm_power.fill_(check_finite('norm_power', value))
 
     @property
     def prior(self) -> float:
@@ -81,7 +72,7 @@ class Similarity(Recorded, nn.Module):
 
     @prior.setter
     def prior(self, value: float) -> None:
-        self._prior.fill_(_check_finite('prior', value))
+        self._prior.fill_(check_finite('prior', value))
 
     def forward(self, z: Embeddings, batch: Batch) -> tuple[Tensor, Tensor]:
         r"""Scores of a batch: ``pos [B]``, ``neg [B, N]``.

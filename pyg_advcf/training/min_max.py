@@ -1,4 +1,5 @@
 r"""The training step that updates the adversary too."""
+import itertools
 import time
 from typing import Any, Optional
 
@@ -13,6 +14,8 @@ from pyg_advcf.loader import InteractionLoader
 from pyg_advcf.methods.recommender import Recommender
 from pyg_advcf.training.step import Step, check_recommender
 from pyg_advcf.training.updater import BuildOptimizer, Updater
+
+_KL_BATCHES = 8  # Batches that measure a divergence: some thousand rows.
 
 
 class MinMaxStep(Step):
@@ -34,6 +37,10 @@ class MinMaxStep(Step):
         max_passes: Most passes to take, :math:`E_{adv}`.
         max_kl: Take no further pass once a pass measured a mean :math:`KL(P_0 \| P)` above this
             budget.
+        target_kl: After each pass, scale the hardness so that its mean :math:`KL(P_0 \| P)` is
+            this, measured on some batches (:meth:`~pyg_advcf.criteria.AdvInfoNCE.scale_to_kl`). So
+            the strength of the adversary is one number, whatever the learning rates and the number
+            of passes; ``hardness_scale`` is in the log.
         optimizer: As in :class:`Step`, for the recommender.
 
     Raises:
@@ -59,6 +66,7 @@ class MinMaxStep(Step):
         max_passes: int = 10,
         max_kl: Optional[float] = None,
         optimizer: Optional[BuildOptimizer] = None,
+        target_kl: Optional[float] = None,
     ) -> None:
         adversary = check_recommender(recommender).adversary_parameters()
         if not adversary:
@@ -70,6 +78,11 @@ class MinMaxStep(Step):
         self.adversary_warmup = check_count('adversary_warmup', adversary_warmup, minimum=0)
         self.max_passes = check_count('max_passes', max_passes, minimum=0)
         self.max_kl = None if max_kl is None else check_positive('max_kl', max_kl)
+        self.target_kl = None if target_kl is None else check_positive('target_kl', target_kl)
+        if target_kl is not None and not hasattr(recommender.criterion, 'scale_to_kl'):
+            raise ValueError(f"'target_kl' is {target_kl}, but the hardness of "
+                             f"{recommender.criterion.__class__.__name__} can't be scaled; leave "
+                             f"it out, or use AdvInfoNCE")
         super().__init__(recommender, lr, optimizer, adversary)
         self.adversary_updater = Updater(adversary, adversary_lr, argument='adversary_lr')
         self.passes = 0
@@ -87,6 +100,10 @@ class MinMaxStep(Step):
             return {}
         begin = time.perf_counter()
         log = self.adversary_pass(loader, progress)
+        if self.target_kl is not None:
+            log.update(self.recommender.criterion.scale_to_kl(
+                self.target_kl, itertools.islice(loader, _KL_BATCHES),
+                self.recommender.backbone.x))
         log['adversary_seconds'] = time.perf_counter() - begin
         self.passes += 1
         self.spent = self.max_kl is not None and log['kl_uniform_p'] > self.max_kl

@@ -6,9 +6,10 @@ import torch.nn.functional as F
 from criteria_reference import advinfonce as reference
 
 from pyg_advcf import Batch, Embeddings
-from pyg_advcf.criteria import AdvInfoNCE
+from pyg_advcf.criteria import AdvInfoNCE, InfoNCE
 from pyg_advcf.criteria.advinfonce import HARDNESS
 from pyg_advcf.criteria.functional import advinfonce, bpr, infonce, log_hardness
+from pyg_advcf.criteria.hardness import PopularityHardness
 
 B, N = 6, 5
 
@@ -97,7 +98,7 @@ def test_one_step_of_the_adversary(hardness, sign):
         assert sign * float(criterion(pos, neg, batch, x) - before) > 0
 
 
-@pytest.mark.parametrize('hardness', ['uniform', 'random', 'popularity'])
+@pytest.mark.parametrize('hardness', ['uniform', 'random', 'buckets', 'popularity'])
 def test_fixed_hardness_has_nothing_to_learn(hardness):
     popularity = torch.arange(9)
     criterion = AdvInfoNCE(7, 9, hardness=hardness, popularity=popularity).double()
@@ -200,3 +201,61 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="needs 'batch'"):
         AdvInfoNCE(7, 9)(torch.zeros(2), torch.zeros(2, 3))
     assert repr(AdvInfoNCE(7, 9)).startswith("AdvInfoNCE(\n  k=64, hardness='embed'")
+
+
+@pytest.mark.parametrize('a', [-0.5, 0.5, 1.])
+def test_a_popularity_exponent_weighs_negatives_by_that_power(a):
+    degree = torch.tensor([0, 1, 2, 5, 9, 40, 3, 3, 1])
+    criterion = AdvInfoNCE(7, 9, k=4, hardness='popularity', popularity=degree, exponent=a).double()
+    (pos, neg, _), batch = scores(), make_batch()
+    weight = (degree.double() + 1)**a
+    weight = weight[batch.neg_item]
+    weight = weight / weight.mean(1, keepdim=True)
+    expected = (1 + 4 * (weight * (neg - pos.unsqueeze(1)).exp()).sum(1)).log().mean()
+    assert torch.allclose(criterion(pos, neg, batch), expected, atol=1e-5)
+
+
+def test_the_correction_of_in_batch_negatives_is_a_popularity_exponent():
+    degree = torch.arange(9)
+    (pos, neg, _), batch = scores(), make_batch()
+    corrected = InfoNCE(log_q=0.7, popularity=degree)(pos, neg, batch)
+    hard = AdvInfoNCE(7, 9, k=1, hardness='popularity', popularity=degree, exponent=-0.7)
+    assert torch.allclose(corrected, hard(pos, neg, batch))
+    assert torch.equal(InfoNCE(log_q=0)(pos, neg), InfoNCE()(pos, neg))
+    assert not torch.allclose(corrected, InfoNCE()(pos, neg))
+    with pytest.raises(ValueError, match="'log_q' is 0.5, which needs 'popularity'"):
+        InfoNCE(log_q=0.5)
+    with pytest.raises(ValueError, match="needs 'batch'"):
+        InfoNCE(log_q=0.5, popularity=degree)(pos, neg)
+
+
+def test_corrected_in_batch_negatives_weigh_as_uniform_ones():
+    r"""In expectation: every item, drawn by popularity, has the same share of the denominator."""
+    torch.manual_seed(0)
+    degree = torch.tensor([0, 3, 9, 19])
+    drawn = torch.multinomial(degree.double() + 1, 40000, replacement=True)
+    model = PopularityHardness(degree, -1.)
+    batch = Batch(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long), drawn,
+                  torch.zeros(1, dtype=torch.long))
+    weight = log_hardness(model(batch)).exp()[0]
+    share = torch.zeros(4).index_add_(0, drawn, weight) / weight.sum()
+    assert torch.allclose(share, torch.full((4, ), 0.25), atol=0.02)
+
+
+@pytest.mark.parametrize('target', [1e-3, 0.1, 1.])
+def test_hardness_is_scaled_to_a_divergence(target):
+    torch.manual_seed(0)
+    criterion = AdvInfoNCE(7, 9, dim=8)
+    batches = [make_batch() for _ in range(3)]
+    found = criterion.scale_to_kl(target, batches)
+    assert found['kl_uniform_p'] == pytest.approx(target, rel=1e-3)
+    measured = torch.stack([-criterion.log_hardness(b).mean() for b in batches]).mean()
+    assert float(measured) == pytest.approx(target, rel=1e-3)
+    assert float(criterion.hardness_scale) == pytest.approx(found['hardness_scale'])
+    other = AdvInfoNCE(7, 9, dim=8)
+    other.load_state_dict(criterion.state_dict())
+    assert torch.equal(other.log_hardness(batches[0]), criterion.log_hardness(batches[0]))
+    with pytest.raises(ValueError, match="'batches' is empty"):
+        criterion.scale_to_kl(target, [])
+    with pytest.raises(ValueError, match="'target' is 0"):
+        criterion.scale_to_kl(0, batches)

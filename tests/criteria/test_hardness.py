@@ -6,6 +6,7 @@ from partial import rows_of
 
 from pyg_advcf import Batch, Embeddings
 from pyg_advcf.criteria.hardness import (
+    BucketHardness,
     EmbedHardness,
     MLPHardness,
     PopularityHardness,
@@ -87,9 +88,20 @@ def test_fixed_models():
     g = RandomHardness()(BATCH)
     assert g.shape == (2, 3) and g.isfinite().all() and not torch.equal(g, RandomHardness()(BATCH))
     # Degrees 5, 1, 1, 9, 0 are the buckets 2, 1, 1, 3, 0.
-    model = PopularityHardness(torch.tensor([5, 1, 1, 9, 0]))
+    model = BucketHardness(torch.tensor([5, 1, 1, 9, 0]))
     assert torch.allclose(model(BATCH), torch.tensor([[2., 3, 0], [1, 2, 2]]) /
                           torch.tensor([[9.], [6.]]))
     assert torch.allclose(model(SHARED)[1], torch.tensor([2., 3, 0]) / 9)
     rare = BATCH._replace(neg_item=torch.full((2, 3), 4))
     assert model(rare).eq(0).all()
+
+
+def test_popularity_is_a_power_of_the_degree():
+    degree = torch.tensor([5, 1, 1, 9, 0])
+    for exponent in (-1., 0., 0.5):
+        model = PopularityHardness(degree, exponent)
+        for batch in (BATCH, SHARED):
+            items = batch.neg_item.expand(2, -1)
+            assert torch.allclose(model(batch), exponent * (degree[items] + 1.).log())
+    with pytest.raises(ValueError, match="'exponent' is nan"):
+        PopularityHardness(degree, float('nan'))

@@ -120,7 +120,7 @@ def test_the_budget_is_held_against_the_mean_of_the_pass(toy, measured, spent):
     assert step.due(2) != spent
 
 
-@pytest.mark.parametrize('hardness', ['uniform', 'random', 'popularity'])
+@pytest.mark.parametrize('hardness', ['uniform', 'random', 'buckets', 'popularity'])
 def test_a_fixed_hardness_is_no_adversary(toy, hardness):
     with pytest.raises(ValueError, match="'recommender' has no adversary to train: its criterion "
                        'is AdvInfoNCE; use Step'):
@@ -151,3 +151,19 @@ def test_bad_arguments(toy):
                    dict(offset=-1), dict(adversary_warmup=-1), dict(lr=0)):
         with pytest.raises(ValueError, match=f"'{next(iter(kwargs))}' is"):
             make(toy, **kwargs)
+
+
+def test_the_divergence_is_the_target_after_every_pass(toy):
+    scales = []
+    for target in (0.05, 0.3):
+        step, loader = make(toy, adversary_lr=0.05, interval=1, offset=0, target_kl=target)
+        for epoch in range(1, 5):
+            log = step.on_epoch_start(epoch, loader)
+            assert log['kl_uniform_p'] == pytest.approx(target, rel=1e-2)
+        fresh = torch.stack([-step.recommender.criterion.log_hardness(b).mean() for b in loader])
+        # On other negatives of a small graph.
+        assert float(fresh.mean()) == pytest.approx(target, rel=0.4)
+        scales.append(log['hardness_scale'])
+    assert scales[1] > scales[0]  # Monotone in one number.
+    with pytest.raises(ValueError, match="'target_kl' is 0"):
+        make(toy, target_kl=0)
