@@ -81,7 +81,9 @@ def test_every_configuration_can_be_run(name, tmp_path):
             assert json.dumps(build(spec, plan._tiny())[0]) == json.dumps(spec)
             continue
         recommender = build(spec, plan._tiny())[1].recommender
-        assert (spec['loader']['arguments']['num_neg'] > 1) == (recommender.negatives == 'many')
+        drawn = spec['loader']['arguments']
+        many = drawn['num_neg'] > 1 or drawn['negatives'] == 'in_batch'
+        assert many == (recommender.negatives == 'many')
         assert spec['seed'] == spec['loader']['arguments']['seed'] == 3
         # What is filled in stays as it is.
         assert json.dumps(build(spec, plan._tiny())[0]) == json.dumps(spec)
