@@ -5,10 +5,10 @@ Popularity: one model, one dial
 How much popularity should there be in a score? Negatives that are drawn from the batch are drawn by
 popularity :math:`q`, and the optimum of InfoNCE against them is
 :math:`s_{ui} = \log p(i|u) - \log q_i`: affinity *beyond* popularity. Ranked by
-:math:`s + \beta \log q` with :math:`\beta = 1` the list is the one of :math:`p(i|u)` again, which is
-best for data like the training data; with :math:`\beta = 0` it is best for users who come across
-items regardless of their popularity. So one model serves both, and everything between:
-:math:`\beta` is the ``prior`` of a :class:`~pyg_advcf.nn.Similarity`, set after training.
+:math:`s + \beta \log q` with :math:`\beta = 1` the list is the one of :math:`p(i|u)` again, which
+is best for data like the training data; less suits users who come across items regardless of their
+popularity. So one model serves both, and everything between: :math:`\beta` is the ``prior`` of a
+:class:`~pyg_advcf.nn.Similarity`, set after training.
 """
 # %%
 import matplotlib.pyplot as plt
@@ -49,13 +49,13 @@ for prior, found in zip(PRIORS, curve):
 # ------------
 #
 # Validation pairs that were held out of the training data are as popular as these, so plain
-# Recall chooses a list for ``test_iid``. Weighted by the inverse of an item's propensity to be seen,
-# its degree to the power :math:`\alpha`, the same pairs choose for data with less of that bias:
-# nothing unbiased is needed. :math:`\alpha` is a guess, though: an item's degree is how often it was
-# shown *times* how much it is liked, so that :math:`\alpha = 1` takes too much away, and the list
-# that is best for ``test_ood``, whose items were shown at random, is nearer to the choice of 0.5.
-# And weights make the choice less certain (``ips_sample_size`` tells how many pairs are left in
-# effect).
+# Recall chooses a list for ``test_iid``. Weighted by the inverse of an item's propensity to be
+# seen, its degree to the power :math:`\alpha`, the same pairs choose for data with less of that
+# bias: nothing unbiased is needed. :math:`\alpha` is a guess, though: an item's degree is how often
+# it was shown *times* how much it is liked, so that :math:`\alpha = 1` takes too much away, and the
+# list that is best for ``test_ood``, whose items were shown at random, is nearer to the choice of
+# 0.5. And weights make the choice less certain (``ips_sample_size`` tells how many pairs are left
+# in effect).
 for metric, power in (('recall@20', 0.), ('recall_ips@20', 0.5), ('recall_ips@20', 1.)):
     found = calibrate(recommender, data, metric=metric, priors=PRIORS, propensity_power=power,
                       progress=False)
