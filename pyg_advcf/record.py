@@ -128,10 +128,10 @@ def arguments(obj: Recorded) -> dict[str, Any]:
         >>> from pyg_advcf import Cosine, methods, MF
         >>> from pyg_advcf.datasets import SyntheticExposure
         >>> arguments(Cosine())
-        {'temperature': 0.1}
+        {'temperature': 0.1, 'norm_power': None, 'prior': 0.0}
         >>> backbone = MF(SyntheticExposure(num_users=50, num_items=40)[0], dim=8)
         >>> list(arguments(methods.infonce(backbone)))
-        ['backbone', 'temperature', 'l2']
+        ['backbone', 'temperature', 'l2', 'log_q']
     """
     return _call_of(obj).arguments()
 

@@ -203,7 +203,7 @@ def test_a_comparison_is_searched_run_and_recorded_once(write, tmp_path, capsys,
         }.items()
         assert record['fit']['arguments'] == {
             'epochs': 2, 'evaluate_every': 1, 'monitor': 'recall@20', 'patience': 20,
-            'select_from': None}
+            'select_from': None, 'calibrate': False}
         assert record['epochs'] == 2 and record['best_epoch'] in (0, 1)
         assert list(record['valid']) == ['recall@20'] and record['train_seconds_per_epoch'] > 0
         assert list(record['test']) == ['test_iid', 'test_ood']  # No pair is in training too.

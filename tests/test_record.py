@@ -41,7 +41,8 @@ class Scaled(Cosine):
 
 
 def test_arguments_with_defaults():
-    assert arguments(Cosine()) == {'temperature': 0.1} == arguments(Cosine(0.1))
+    assert arguments(Cosine()) == arguments(Cosine(0.1)) == {
+        'temperature': 0.1, 'norm_power': None, 'prior': 0.}
     assert arguments(criteria.BSL(0.3))['neg_temperature'] == 0.1
 
 

@@ -133,7 +133,7 @@ class Similarity(Recorded, nn.Module):
             prior = self.item_prior(popularity.to(item.device)).to(item.dtype)
             user = torch.cat([user, user.new_ones(user.size(0), 1)], dim=1)
             item = torch.cat([item, prior.unsqueeze(1)], dim=1)
-        return prepared.with_tables(user, item)
+        return prepared if item is prepared.item else prepared.with_tables(user, item)
 
     def extra_repr(self) -> str:
         parts = [f'temperature={self.temperature}']

@@ -24,6 +24,11 @@ def scores_of(z, batch, cls, temperature):
     return table[batch.user, batch.item], batch.mask_negatives(neg)
 
 
+def _made(cls, given):
+    return cls(**{name.removeprefix('new.'): value for name, value in given.items()
+                  if name.startswith('new.')})
+
+
 @st.composite
 def _forward(draw):
     cls = draw(st.sampled_from((Dot, Cosine)))
@@ -46,7 +51,7 @@ def _forward(draw):
                 z.user[index.ids], z.item, index, None)))
 
     def call(given):
-        return cls(given['new.temperature'])(given['z'], given['batch'])
+        return _made(cls, given)(given['z'], given['batch'])
 
     def problem(found):
         want = scores_of(z, batch, cls, arguments['new.temperature'])

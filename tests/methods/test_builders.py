@@ -46,8 +46,8 @@ BY_HAND = {
     'bce': ({'neg_weight': 2.}, lambda b: Recommender(b, criteria.BCE(2.), Dot(), 0.3, True)),
     'hinge': ({'margin': 2.}, lambda b: Recommender(b, criteria.Hinge(2.), Dot(), 0.3, True)),
     'warp': ({'margin': 2.}, lambda b: Recommender(b, criteria.WARP(40, 2.), Dot(), 0.3, False)),
-    'infonce': ({'temperature': 0.3}, lambda b: Recommender(
-        b, criteria.InfoNCE(), Cosine(0.3), 0.3, False)),
+    'infonce': ({'temperature': 0.3, 'log_q': 0.6}, lambda b: Recommender(
+        b, criteria.InfoNCE(log_q=0.6, popularity=b.degrees[1]), Cosine(0.3), 0.3, False)),
     'dcl': ({'temperature': 0.3}, lambda b: Recommender(
         b, criteria.DCL(), Cosine(0.3), 0.3, False)),
     'infol1o': ({'temperature': 0.3}, lambda b: Recommender(
@@ -67,7 +67,8 @@ BY_HAND = {
         b, criteria.BIR(b.degrees[1], 3), Dot(), 0.3, False)),
     'xir': ({'cache_size': 16, 'weight': 0.2}, lambda b: Recommender(
         b, criteria.XIR(b.degrees[1], 16, 0.2), Dot(), 0.3, False)),
-    'advinfonce': ({'temperature': 0.3, 'k': 2., 'hardness': 'reverse', 'adversary_l2': 0.1},
+    'advinfonce': ({'temperature': 0.3, 'k': 2., 'hardness': 'reverse', 'adversary_l2': 0.1,
+                    'exponent': 0.7},
                    lambda b: Recommender(b, criteria.AdvInfoNCE(
                        30, 40, 8, 2., 'reverse', adversary_l2=0.1), Cosine(0.3), 0.3, False)),
     'uniform': ({'temperature': 0.3, 'k': 2.}, lambda b: Recommender(

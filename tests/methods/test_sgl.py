@@ -100,7 +100,8 @@ def test_a_resumed_run_is_the_uninterrupted_one(toy, tmp_path, view):
         ends.append(load_safely(tmp_path / f'{len(epochs)}.pt', '')['step']['recommender'])
     for key, value in ends[0].items():
         assert torch.equal(value, ends[1][key])
-    assert set(ends[0]) == {'backbone.user_embedding.weight', 'backbone.item_embedding.weight'}
+    assert set(ends[0]) == {'backbone.user_embedding.weight', 'backbone.item_embedding.weight',
+                            'similarity._norm_power', 'similarity._prior'}
 
 
 @pytest.mark.parametrize('backbone', [VGAE, DCCF])
