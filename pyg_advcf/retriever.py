@@ -63,6 +63,8 @@ class Retriever:
         candidates: The items that may be recommended, boolean ``[num_items]``; all by default.
         layer_sums: What each item adds to the embedding of a new user, ``[num_items, D]``; see
             :meth:`recommend_for`.
+        prior_column: Whether the last column of the vectors is a popularity prior, as
+            :meth:`pyg_advcf.nn.Similarity.rank` adds it: 1 for users. ``D`` does not count it.
 
     Attributes:
         num_users: Number of users.
@@ -94,6 +96,7 @@ class Retriever:
         cosine: bool = False,
         candidates: Optional[Tensor] = None,
         layer_sums: Optional[Tensor] = None,
+        prior_column: bool = False,
     ) -> None:
         self.z = ranking.check_scorable('z', z)
         self.num_users, self.num_items = z.user.size(0), z.item.size(0)
@@ -107,8 +110,12 @@ class Retriever:
         if candidates is not None:
             check_mask('candidates', candidates, (self.num_items, ))
         self.candidates = candidates
+        self.prior_column = check_bool('prior_column', prior_column)
+        width = z.item.size(1) - prior_column
+        # Without the prior, which says nothing of who is like whom.
+        self.vectors = z if not prior_column else z.map(lambda table: table[:, :width])
         if layer_sums is not None:
-            check_floats('layer_sums', layer_sums, tuple(z.item.shape))
+            check_floats('layer_sums', layer_sums, (self.num_items, width))
         self.layer_sums = layer_sums
 
     @classmethod
@@ -122,13 +129,14 @@ class Retriever:
         check_instance('recommender', recommender, Recommender, 'a Recommender')
         backbone, similarity = recommender.backbone, recommender.similarity
         z = ranking.rankable('z', recommender.embeddings(), similarity, backbone.num_users,
-                             backbone.num_items)
+                             backbone.num_items, backbone.degrees[1])
         sums = _layer_sums(backbone, z.item)
         known, mask = backbone.known, backbone.candidate_mask
         return cls(Embeddings(z.user.cpu(), z.item.cpu()),
                    PairSet(known.indptr.cpu(), known.item.cpu(), known.num_items),
                    similarity.temperature, similarity.kind == 'cosine',
-                   None if mask is None else mask.cpu(), None if sums is None else sums.cpu())
+                   None if mask is None else mask.cpu(), None if sums is None else sums.cpu(),
+                   similarity.prior != 0.)
 
     def save(self, folder: PathLike, overwrite: bool = False) -> None:
         r"""Writes the folder that :meth:`load` reads.
@@ -148,7 +156,7 @@ class Retriever:
                    'layer_sums': self.layer_sums}
         tensors = {name: value for name, value in tensors.items() if value is not None}
         content = {'version': __version__, 'temperature': float(self.temperature),
-                   'cosine': bool(self.cosine)}
+                   'cosine': bool(self.cosine), 'prior_column': bool(self.prior_column)}
         write_folder(folder, KIND, content, {'retriever': tensors}, overwrite)
 
     @classmethod
@@ -164,7 +172,7 @@ class Retriever:
         return cls(Embeddings(own['user'], own['item']),
                    PairSet(own['seen_indptr'], own['seen_item'], own['item'].size(0)),
                    content['temperature'], content['cosine'], own.get('candidates'),
-                   own.get('layer_sums'))
+                   own.get('layer_sums'), content['prior_column'])
 
     def recommend(
         self,
@@ -213,7 +221,8 @@ class Retriever:
         with the degree :math:`d_i` in the training graph and the weight :math:`w` of a layer in the
         readout. Items without training interactions add nothing. Over other backbones it is
         the ridge regression of the user's interactions on the vectors :math:`v_i` of all items,
-        which stay as they are; scores are then on a scale of their own:
+        which stay as they are; scores are then on a scale of their own, and a prior counts only if
+        vectors are of unit length:
 
         .. math::
             z = \Big( \sum_j v_j v_j^\top + \lambda I \Big)^{-1} \sum_{i \in N} v_i, \qquad
@@ -243,7 +252,7 @@ class Retriever:
         pairs = self._pairs_of(items)
         own = PairSet.of(pairs, len(items), self.num_items)
         user, item = own.of_users(torch.arange(len(items)))
-        source = self.z.item if self.layer_sums is None else self.layer_sums
+        source = self.vectors.item if self.layer_sums is None else self.layer_sums
         total = source.new_zeros(len(items), source.size(1)).index_add_(0, user, source[item])
         if self.layer_sums is None:
             z = self._ridge(total, ridge)
@@ -255,6 +264,9 @@ class Retriever:
             z = total / own.count.view(-1, 1).to(total.dtype).sqrt()
         if self.cosine:
             z = F.normalize(z, dim=-1)
+        if self.prior_column:
+            counts = self.cosine or self.layer_sums is not None
+            z = torch.cat([z, z.new_full((z.size(0), 1), float(counts))], dim=1)
         return self._ranked(Embeddings(z, self.z.item), torch.arange(len(items)), k, own, exclude,
                             candidates)
 
@@ -280,7 +292,8 @@ class Retriever:
             tensor([[1, 2],
                     [1, 0]])
         """
-        return self._similar(self.z.item, check_user_ids('item_ids', item_ids, self.num_items), k)
+        ids = check_user_ids('item_ids', item_ids, self.num_items)
+        return self._similar(self.vectors.item, ids, k)
 
     def similar_users(self, user_ids: Any, k: int = 10) -> Recommendations:
         r"""The ``k`` users whose vectors have the largest cosine with that of each user.
@@ -304,7 +317,8 @@ class Retriever:
             >>> retriever.similar_users([0], k=1).item
             tensor([[1]])
         """
-        return self._similar(self.z.user, check_user_ids('user_ids', user_ids, self.num_users), k)
+        ids = check_user_ids('user_ids', user_ids, self.num_users)
+        return self._similar(self.vectors.user, ids, k)
 
     def _similar(self, table: Tensor, ids: Tensor, k: int) -> Recommendations:
         unit, size = F.normalize(table, dim=-1), table.size(0)
@@ -346,7 +360,7 @@ class Retriever:
         return torch.stack([torch.repeat_interleave(torch.arange(len(ids)), count), torch.cat(ids)])
 
     def _ridge(self, total: Tensor, ridge: float) -> Tensor:
-        item = self.z.item.double()
+        item = self.vectors.item.double()
         gram = item.t() @ item
         # Without any length the solution is zero, whatever the penalty.
         penalty = float(gram.trace()) / gram.size(0) * ridge or 1.
@@ -355,4 +369,4 @@ class Retriever:
 
     def __repr__(self) -> str:
         return (f'{self.__class__.__name__}({self.num_users} users, {self.num_items} items, '
-                f'{self.z.user.size(1)} dimensions)')
+                f'{self.vectors.user.size(1)} dimensions)')

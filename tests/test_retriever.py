@@ -16,10 +16,12 @@ from pyg_advcf import (
     Recommender,
     Retriever,
     criteria,
+    degrees,
     interaction_data,
     load,
     methods,
 )
+from pyg_advcf.datasets import SyntheticExposure
 from pyg_advcf.pairs import PairSet
 from pyg_advcf.registry import BACKBONES, METHODS
 from pyg_advcf.transforms import RandomSplit
@@ -273,3 +275,37 @@ def test_the_graph_is_not_kept(recommender):
     retriever = Retriever.of(recommender)
     kept = [*vars(retriever).values(), *vars(retriever.seen).values()]
     assert not any(isinstance(v, (EdgeIndex, torch.nn.Module)) for v in kept)
+
+
+@pytest.mark.parametrize('backbone', [LightGCN, MF])
+@pytest.mark.parametrize('kind', [Cosine, Dot])
+def test_a_prior_and_a_norm_power_are_served_too(tmp_path, backbone, kind):
+    data, similarity = SyntheticExposure(num_users=50, num_items=40)[0], kind(0.2)
+    popular = degrees(data)[1].argsort(descending=True).tolist()
+    torch.manual_seed(0)
+    recommender = Recommender(backbone(data, dim=8), criteria.InfoNCE(), similarity)
+    plain = Retriever.of(recommender)
+    similarity.prior = 0.7
+    recommender.export(tmp_path / 'prior')
+    served = Retriever.load(tmp_path / 'prior')
+    users = torch.arange(50)
+    for ours, theirs in zip(served.recommend(users, 9), recommender.recommend(users, 9)):
+        assert torch.equal(ours, theirs)
+    assert not torch.equal(served.recommend(users, 9).item, plain.recommend(users, 9).item)
+    # The prior says nothing of who is like whom.
+    for name in ('similar_items', 'similar_users'):
+        for ours, theirs in zip(getattr(served, name)([3, 5], 4), getattr(plain, name)([3, 5], 4)):
+            assert torch.equal(ours, theirs)
+    found, without = (each.recommend_for([popular[:2], popular[2:3]], 40)
+                      for each in (served, plain))
+    prior = 0.7 * (degrees(data)[1] + 1).log()
+    if backbone is MF and kind is Dot:
+        prior = torch.zeros(40)  # The scale of the scores is not that of the prior.
+    for row in range(2):
+        scores = dict(zip(without.item[row].tolist(), without.score[row].tolist()))
+        for item, score in zip(found.item[row].tolist(), found.score[row].tolist()):
+            assert item < 0 or score == pytest.approx(scores[item] + float(prior[item]), abs=1e-5)
+    similarity.prior, similarity.norm_power = 0., 0.5
+    for ours, theirs in zip(Retriever.of(recommender).recommend(users, 9),
+                            recommender.recommend(users, 9)):
+        assert torch.equal(ours, theirs)
