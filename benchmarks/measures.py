@@ -4,11 +4,12 @@ from typing import Any, Optional
 import torch
 from torch_geometric.data import HeteroData
 
-from pyg_advcf import EDGE_TYPE, Recommender, evaluate
+from pyg_advcf import Recommender, evaluate
 from pyg_advcf.baselines import Baseline
 from pyg_advcf.diagnostics import hardness_report
-from pyg_advcf.interactions import held_out, num_nodes, split_key
+from pyg_advcf.interactions import held_out, num_nodes
 from pyg_advcf.record import arguments
+from pyg_advcf.transforms import MergeSplit
 
 
 def hardness(recommender: Recommender, data: HeteroData, split: Optional[str] = None,
@@ -26,8 +27,5 @@ def hardness(recommender: Recommender, data: HeteroData, split: Optional[str] = 
 
 def refitted(baseline: Baseline, data: HeteroData, **kwargs: Any) -> dict[str, dict[str, float]]:
     r"""The test sets after a fit with the same settings on the pairs of validation, too."""
-    whole = data.clone()
-    store = whole[EDGE_TYPE]
-    store.edge_index = torch.cat([store.edge_index, store[split_key('val')]], dim=1)
-    del store[split_key('val')]
+    whole = MergeSplit('val')(data)
     return evaluate(type(baseline)(**{**arguments(baseline), 'data': whole}), whole, **kwargs)

@@ -1,5 +1,4 @@
 r"""One run: trained, measured, and written as soon as it is done."""
-import copy
 import hashlib
 import itertools
 import json
@@ -144,7 +143,7 @@ def _refit(spec: Spec, data: HeteroData, history: History,
 
     The ranking's prior and norm power are those that validation chose, too.
     """
-    merged = MergeSplit('val')(copy.copy(data))
+    merged = MergeSplit('val')(data)
     seed_everything(spec['seed'])
     start = time.perf_counter()
     _, built, loader = build(spec, merged)

@@ -13,6 +13,7 @@ import optuna
 import pytest
 import torch
 import yaml
+from torch_geometric import seed_everything
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
@@ -22,9 +23,10 @@ from benchmarks import config, plan, run, tables  # noqa: E402
 from benchmarks.arguments import ConfigError  # noqa: E402
 from benchmarks.build import build, load  # noqa: E402
 from benchmarks.harness import Harness  # noqa: E402
-from pyg_advcf import EDGE_TYPE, evaluate, held_out, interaction_data  # noqa: E402
+from pyg_advcf import EDGE_TYPE, evaluate, fit, held_out, interaction_data  # noqa: E402
 from pyg_advcf.baselines import ItemKNN  # noqa: E402
 from pyg_advcf.registry import BASELINES, METHODS  # noqa: E402
+from pyg_advcf.transforms import MergeSplit  # noqa: E402
 
 CONFIGS = sorted(path.stem for path in config.CONFIGS.glob('*.yaml'))
 TINY = {
@@ -275,6 +277,31 @@ def test_baselines_are_fitted_beside_methods(write, tmp_path):
     whole = interaction_data(torch.cat(pairs, 1), 60, 50, **splits)
     assert refit == evaluate(ItemKNN(whole), whole, k=5)['test_ood']['recall@5']
     assert 'val_edge_label_index' in data[EDGE_TYPE]
+
+
+def test_a_refit_trains_on_all_pairs_as_long_as_validation_chose(write, tmp_path):
+    content = changed(budget=1, methods={'infonce': {}, 'item_knn': {}}, refit=True,
+                      loader={'negatives': 'in_batch'},
+                      fit={'epochs': 4, 'patience': 4, 'calibrate': {'priors': [0.5, 1.]}})
+    content['space'] = {}
+    plans = {p.label: p for p in Harness(write(content), tmp_path).plans}
+    for label in ('infonce', 'item_knn'):
+        spec = plans[label].spec({}, 0)
+        record = run.run(spec, tmp_path, 'data')
+        data = load(spec, 'data')
+        whole = MergeSplit('val')(data)
+        seed_everything(0)
+        built, loader = build(spec, whole)[1:]
+        if label == 'infonce':
+            fit(built, loader, record['best_epoch'] + 1, patience=None, progress=False)
+            built = built.recommender
+            assert record['ranking']['prior'] in (0.5, 1.)
+            built.similarity.prior = record['ranking']['prior']
+        expected = evaluate(built, whole, **spec['evaluate']['arguments'])
+        for split, values in expected.items():
+            assert record['test'][split] == pytest.approx(values), label
+        assert record['selection_test'] != record['test']
+    assert not list(tmp_path.glob('runs/*.pt'))
 
 
 def test_a_killed_program_goes_on_where_it_was(write, tmp_path):

@@ -29,7 +29,7 @@ from pyg_advcf.transforms import RandomSplit
 
 
 class Steep(criteria.Criterion):
-    r"""A criterion of one's own."""
+    r"""A custom criterion."""
     def __init__(self, slope=2.):
         super().__init__()
         self.slope = torch.nn.Parameter(torch.tensor(slope))
@@ -302,3 +302,11 @@ def test_content_is_plain_json(trained, tmp_path):
     whole = json.loads((tmp_path / 'saved' / 'content.json').read_text())
     assert whole['content']['recommender']['build'] == 'pyg_advcf.methods.builders.infonce'
     assert whole['kind'] == 'recommender' and whole['format'] == 1
+
+
+def test_what_was_calibrated_is_saved(trained, tmp_path):
+    trained.similarity.prior, trained.similarity.norm_power = 0.7, 0.5
+    trained.save(tmp_path / 'saved')
+    found = load(tmp_path / 'saved')
+    assert (found.similarity.prior, found.similarity.norm_power) == (0.7, 0.5)
+    assert_same(found, trained)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pyg_advcf._checks import (
     check_bool,
     check_count,
+    check_degrees,
     check_finite,
     check_floats,
     check_ids,
@@ -70,6 +71,8 @@ class InfoNCE(Criterion):
                  popularity: Optional[Tensor] = None) -> None:
         super().__init__(reduction)
         self.log_q = check_finite('log_q', log_q)
+        if popularity is not None:
+            check_degrees('popularity', popularity)
         self.correction: Optional[PopularityHardness] = None
         if self.log_q != 0.:
             if popularity is None:

@@ -1,8 +1,11 @@
 r"""Which popularity prior and norm power rank best, chosen on validation pairs."""
+import inspect
 import math
+import numbers
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import HeteroData
@@ -11,9 +14,9 @@ from torch_geometric.typing import EdgeType
 from pyg_advcf._checks import (
     check_bool,
     check_count,
+    check_finite,
     check_instance,
     check_name,
-    check_names,
     check_positive,
     check_seed,
     shown,
@@ -27,9 +30,8 @@ from pyg_advcf.interactions import (
     split_names,
     validate_for,
 )
+from pyg_advcf.metrics.collector import METRICS, Collector
 from pyg_advcf.metrics.evaluate import (
-    METRICS,
-    Collector,
     build_split,
     final_embeddings,
     trained_popularity,
@@ -56,12 +58,13 @@ class Calibration(NamedTuple):
     table: list[tuple[float, float, float]]
 
 
-def _numbers(argument: str, values: Sequence[float]) -> list[float]:
-    values = [values] if isinstance(values, (int, float)) else list(values)
-    if not values or not all(isinstance(v, (int, float)) and not isinstance(v, bool)
-                             and math.isfinite(v) for v in values):
-        raise ValueError(f"'{argument}' is {shown(values)}, but needs to hold finite numbers")
-    return list(dict.fromkeys(map(float, values)))
+def _numbers(argument: str, values: Union[float, Sequence[float]]) -> list[float]:
+    values = [values] if isinstance(values, numbers.Real) else values
+    values = values.tolist() if isinstance(values, np.ndarray) else values
+    if not isinstance(values, (list, tuple)) or not values:
+        raise ValueError(f"'{argument}' is {shown(values)}, but needs to be a list of finite "
+                         f"numbers")
+    return list(dict.fromkeys(check_finite(argument, value) for value in values))
 
 
 def parse_metric(argument: str, metric: str) -> tuple[str, int]:
@@ -77,41 +80,31 @@ def parse_metric(argument: str, metric: str) -> tuple[str, int]:
     return check_name(argument, name, METRICS), int(k)
 
 
-def check_calibration(
-    model: Any,
-    data: HeteroData,
-    split: str = 'val',
-    metric: str = 'recall@20',
-    priors: Sequence[float] = PRIORS,
-    norm_powers: Optional[Sequence[float]] = None,
-    max_users: Optional[int] = 5000,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-    progress: bool = True,
-    edge_type: Optional[EdgeType] = None,
-    propensity_power: float = 1.,
-    max_weight: Optional[float] = None,
-) -> HeteroData:
+def check_calibration(model: Any, data: HeteroData, **arguments: Any) -> HeteroData:
     r"""Raises what :func:`calibrate` would raise before it ranks; returns the data it would use."""
-    data = validate_for(model, data, edge_type)
+    _, _, *own = inspect.signature(calibrate).parameters.values()
+    for name in arguments:
+        check_name('argument of calibrate', name, [parameter.name for parameter in own])
+    given = {**{parameter.name: parameter.default for parameter in own}, **arguments}
+    data = validate_for(model, data, given['edge_type'])
     check_similarity('model.similarity', getattr(model, 'similarity', None))
-    check_names('split', split, split_names(data))
+    split = check_name('split', given['split'], split_names(data))
     if split.startswith('test'):
         raise ValueError(f"'split' is {split!r}, but a test set must choose nothing; hold out "
                          f"validation pairs, for example with RandomSplit(val=0.1)")
     held_out(data, split)
-    parse_metric('metric', metric)
-    _numbers('priors', priors)
-    if norm_powers is not None:
-        _numbers('norm_powers', norm_powers)
-    if max_users is not None:
-        check_count('max_users', max_users)
-    check_seed('seed', seed)
-    check_count('batch_size', batch_size)
-    check_bool('progress', progress)
-    check_positive('propensity_power', propensity_power, zero=True)
-    if max_weight is not None:
-        check_positive('max_weight', max_weight)
+    parse_metric('metric', given['metric'])
+    _numbers('priors', given['priors'])
+    if given['norm_powers'] is not None:
+        _numbers('norm_powers', given['norm_powers'])
+    if given['max_users'] is not None:
+        check_count('max_users', given['max_users'])
+    check_seed('seed', given['seed'])
+    check_count('batch_size', given['batch_size'])
+    check_bool('progress', given['progress'])
+    check_positive('propensity_power', given['propensity_power'], zero=True)
+    if given['max_weight'] is not None:
+        check_positive('max_weight', given['max_weight'])
     return data
 
 

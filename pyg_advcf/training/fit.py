@@ -1,5 +1,4 @@
 r"""The training loop: epochs, validation, early stopping, checkpoints."""
-import inspect
 import math
 import numbers
 import time
@@ -90,7 +89,8 @@ def _figures(argument: str, found: Any, finite: bool) -> dict[str, float]:
 
 def _add(record: dict[str, Any], argument: str, figures: dict[str, float]) -> None:
     for name in figures:
-        if name in ('epoch', 'loss', 'seconds', 'evaluated', 'prior', 'norm_power'):
+        if name in ('epoch', 'loss', 'seconds', 'evaluated') or (
+                name in ('prior', 'norm_power') and name in record):  # Of the calibration.
             raise ValueError(f"'{argument}()' returns the name '{name}', under which the history "
                              f"has something else; choose another")
     record.update(figures)
@@ -268,9 +268,6 @@ def fit(
                              "hold one out with RandomSplit(val=0.1)")
         calibrating = {'metric': monitor, 'progress': progress,
                        **({} if calibrate is True else calibrate)}
-        own = inspect.signature(calibrate_model).parameters
-        for name in calibrating:
-            check_name('calibrate', name, list(own)[2:])
         check_calibration(method, loader.data, **calibrating)
 
     check_threads()

@@ -223,6 +223,8 @@ def test_the_correction_of_in_batch_negatives_is_a_popularity_exponent():
     assert torch.allclose(corrected, hard(pos, neg, batch))
     assert torch.equal(InfoNCE(log_q=0)(pos, neg), InfoNCE()(pos, neg))
     assert not torch.allclose(corrected, InfoNCE()(pos, neg))
+    with pytest.raises(ValueError, match="'popularity'"):
+        InfoNCE(popularity=torch.tensor([-1.]))
     with pytest.raises(ValueError, match="'log_q' is 0.5, which needs 'popularity'"):
         InfoNCE(log_q=0.5)
     with pytest.raises(ValueError, match="needs 'batch'"):

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -188,3 +189,27 @@ def test_rankings_choose_in_service_too():
     assert found.score[0].tolist() == pytest.approx([2 + 2 * math.log(4), 2.4])
     found = backbone.recommend(user, 2, similarity=Cosine(0.5, norm_power=1.))
     assert found.item.tolist() == [[2, 0]]
+
+
+@pytest.mark.parametrize('kwargs, words', [
+    ({'priors': None}, "'priors'"), ({'priors': 'x'}, "'priors'"), ({'priors': ['x']}, "'priors'"),
+    ({'split': ['val']}, "'split'"), ({'split': None}, "'split'"), ({'metric': 3}, "'metric'")])
+def test_arguments_of_other_kinds(trained, kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        calibrate(*trained, **kwargs)
+
+
+def test_one_prior_and_numbers_of_numpy_will_do(trained):
+    assert calibrate(*trained, priors=np.float32(0.5)).prior == 0.5
+    assert calibrate(*trained, priors=np.array([0.5, 0.5])).table == calibrate(
+        *trained, priors=0.5).table
+
+
+def test_names_of_a_calibration_are_free_without_one(trained):
+    recommender, data = trained
+    history = fit(recommender, InteractionLoader(data), 1, track=lambda: {'prior': 3},
+                  progress=False)
+    assert history.epochs[-1]['prior'] == 3
+    with pytest.raises(ValueError, match="returns the name 'prior'"):
+        fit(recommender, InteractionLoader(data), 1, track=lambda: {'prior': 3}, calibrate=True,
+            progress=False)
